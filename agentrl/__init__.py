@@ -1,0 +1,12 @@
+"""Reinforcement learning for language-model agents that act over many turns."""
+
+from agentrl.env import Outcome as Outcome
+from agentrl.env import Snapshot as Snapshot
+from agentrl.env import SnapshotLevel as SnapshotLevel
+from agentrl.env import TextEnv as TextEnv
+from agentrl.env import advance as advance
+from agentrl.env import finish as finish
+from agentrl.env import make as make
+from agentrl.env import register as register
+from agentrl.tasks import TaskRef as TaskRef
+from agentrl.tasks import TaskSet as TaskSet

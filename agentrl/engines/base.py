@@ -1,0 +1,82 @@
+"""The engine protocol: token ids in, token ids with log-probs and entropies out, state kept across turns."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentrl.types import StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How to sample one turn.
+
+    Attributes:
+      max_tokens: most tokens to sample in the turn.
+      temperature: softmax temperature; 0 is greedy.
+      top_p: nucleus mass; 1 samples from the full distribution.
+      stop: strings that end the turn when the sampled text ends with one of them.
+      stop_token_ids: ids that end the turn (the end-of-message token, usually).
+    """
+
+    max_tokens: int = 64
+    temperature: float = 1.0
+    top_p: float = 1.0
+    stop: tuple[str, ...] = ()
+    stop_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What one turn sampled.
+
+    Attributes:
+      ids: sampled ids, the stopping token included, shape (K,).
+      logprobs: natural log-probability of each under the temperature-scaled full distribution (before top-p),
+        the distribution whose gradient the trainer takes, shape (K,).
+      entropies: exact entropy of that distribution in nats, shape (K,).
+      stop_reason: why sampling stopped.
+      policy_version: version of the weights that sampled it.
+    """
+
+    ids: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
+    entropies: NDArray[np.float32]
+    stop_reason: StopReason
+    policy_version: int
+
+
+class Engine(Protocol):
+    """A language model that keeps the state of many conversations (sessions) across turns.
+
+    Sessions are independent: what a session samples depends on its ids and its seed alone, not on what else is
+    being served (up to floating-point differences between batch shapes).
+    """
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer (``transformers.PreTrainedTokenizerBase``)."""
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens one session can hold."""
+
+    def open(self, seed: int) -> int:
+        """Begin an empty session whose sampling is seeded by ``seed``; return its handle."""
+
+    def fork(self, session: int, seed: int) -> int:
+        """Begin a session that continues ``session`` from its present state, with a seed of its own."""
+
+    def release(self, session: int) -> None:
+        """Forget a session."""
+
+    async def generate(self, session: int, new_ids: NDArray[np.int32], params: SamplingParams) -> Completion:
+        """Append ``new_ids`` (the observation) to the session and sample a turn.
+
+        Everything fed or sampled before is kept: only ``new_ids`` is computed.
+
+        Raises:
+          EngineError: unknown session, empty prompt, or ``new_ids`` does not fit into the context.
+        """

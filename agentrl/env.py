@@ -1,0 +1,389 @@
+"""The environment contract: a Gymnasium environment over text that can be snapshotted.
+
+An environment is written by subclassing :class:`TextEnv` and filling in a handful of hooks; the base class keeps
+the order of calls, counts turns, truncates, and fills ``info``. `agentrl.testing` checks the whole contract.
+"""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, ClassVar, Self, TypedDict
+
+import gymnasium
+import numpy as np
+
+from agentrl.errors import ConfigError, OrderError, SnapshotError, nearest
+from agentrl.tasks import TaskRef, TaskSet
+
+
+class Outcome(StrEnum):
+    """How an episode ended. Only a verdict says something about the policy; the rest is masked by credit."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    TRUNCATED = "truncated"
+    ENV_ERROR = "env_error"
+    INFRA_LOST = "infra_lost"
+
+    @property
+    def is_verdict(self) -> bool:
+        """True if the policy caused the ending: solved, failed, or ran out of turns or tokens."""
+        return self in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.TRUNCATED)
+
+
+class SnapshotLevel(StrEnum):
+    """How faithfully an environment can be restored."""
+
+    EXACT = "exact"
+    """The state is copied."""
+    REPLAY = "replay"
+    """The episode is played again from ``reset``; right because the environment is deterministic."""
+    NONE = "none"
+    """Not at all: the environment cannot be branched."""
+
+
+class Info(TypedDict, total=False):
+    """The documented keys of ``info``; an environment may add its own."""
+
+    task_id: str
+    anchor_key: Hashable
+    """Identity of the full state before the next action: two states are equal iff their keys are."""
+    admissible_actions: list[str] | None
+    """Every action that would be possible now, or None where they cannot be listed."""
+    action_valid: bool
+    """False if the last action could not be parsed or was not possible. Absent after ``reset``."""
+    score: float
+    """The environment's own measure of progress, 0 to 1."""
+    success: bool
+    outcome: Outcome
+    """Present only when the episode has ended."""
+    outcome_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnResult:
+    """What one action did: made by :func:`advance` or :func:`finish`, so that illegal results are hard to write."""
+
+    observation: str
+    reward: float = 0.0
+    terminated: bool = False
+    success: bool = False
+    action_valid: bool = True
+    score: float | None = None
+
+
+def advance(observation: str, *, reward: float = 0.0, action_valid: bool = True) -> TurnResult:
+    """The episode goes on."""
+    return TurnResult(observation, reward, action_valid=action_valid)
+
+
+def finish(
+    observation: str, *, reward: float, success: bool, action_valid: bool = True, score: float | None = None
+) -> TurnResult:
+    """The episode ends inside the world, solved or failed."""
+    return TurnResult(observation, reward, True, success, action_valid, score)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A point in an episode, picklable, valid in any process for an environment built with the same arguments."""
+
+    env_type: str
+    task_id: str
+    level: SnapshotLevel
+    turn: int
+    ended: bool
+    state: Any
+    """`exact`: the copied state. `replay`: ``(seed, options, actions)``."""
+
+
+class FreeText(gymnasium.Space[str]):
+    """The space of all strings. Unlike ``gymnasium.spaces.Text`` it bounds neither alphabet nor length."""
+
+    def __init__(self) -> None:
+        super().__init__(shape=None, dtype=None)
+
+    def contains(self, x: Any) -> bool:
+        """Any string is an action and an observation."""
+        return isinstance(x, str)
+
+    def sample(self, mask: Any | None = None, probability: Any | None = None) -> str:
+        """Return a short random lower-case string (useful only to test that nonsense is answered)."""
+        return "".join(self.np_random.choice(list("abcdefghij "), size=8))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FreeText)
+
+
+Expert = Callable[[str, Info], str]
+"""A scripted policy for one episode: (observation, info) -> action. It may keep a memory of the episode."""
+
+
+class TextEnv(gymnasium.Env[str, str]):
+    """A deterministic, forkable text world.
+
+    Subclasses call ``super().__init__(tasks, ...)`` and implement `_start`, `_advance`, `_anchor_key`, `_get_state`,
+    `_set_state`, `_solve`, and where they can `_admissible_actions`. Same seed and same task give the same episode in
+    any process, thread or order: all randomness comes from ``self.np_random``.
+
+    Args:
+      tasks: the task set.
+      split: where ``reset`` draws a task from when none is given.
+      max_turns: episodes are truncated after this many actions; None for no limit.
+      render_mode: ``"ansi"`` or None.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}  # type: ignore[misc]
+    snapshot_level: ClassVar[SnapshotLevel] = SnapshotLevel.EXACT
+
+    def __init__(
+        self,
+        tasks: TaskSet[Any],
+        *,
+        split: str = "train",
+        max_turns: int | None = 50,
+        render_mode: str | None = None,
+    ) -> None:
+        tasks.ids(split)
+        self.tasks = tasks
+        self.split = split
+        self.max_turns = max_turns
+        self.render_mode = render_mode
+        self.observation_space = FreeText()
+        self.action_space = FreeText()
+        self.task: TaskRef | None = None
+        self.turn = 0
+        self._ended = True
+        self._closed = False
+        self._last_observation = ""
+        self._origin: tuple[int | None, dict[str, Any] | None] = (None, None)
+        self._actions: list[str] = []
+
+    # -- hooks ---------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _start(self, task: TaskRef, rng: np.random.Generator) -> str:
+        """Set up the episode and return the first observation."""
+
+    @abstractmethod
+    def _advance(self, action: str) -> TurnResult:
+        """Apply any string and say what happened, through :func:`advance` or :func:`finish`."""
+
+    @abstractmethod
+    def _anchor_key(self) -> Hashable:
+        """Return the canonical identity of the full state."""
+
+    def _admissible_actions(self) -> list[str] | None:
+        """Return every possible action, or None where they cannot be listed."""
+        return None
+
+    def _get_state(self) -> Any:
+        """Return the mutable state, copied, picklable. Needed at level `exact`."""
+        raise NotImplementedError
+
+    def _set_state(self, state: Any) -> None:
+        """Take over a state from `_get_state`, without keeping a reference to its mutable parts."""
+        raise NotImplementedError
+
+    def _solve(self) -> list[str]:
+        """Return actions that solve the task from the current state."""
+        raise NotImplementedError
+
+    # -- Gymnasium -----------------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+          seed: seeds this instance's generator; without a task it also picks one from the split.
+          options: ``{"task": TaskRef | id}`` plays that task.
+
+        Raises:
+          TaskNotFoundError: the task does not exist.
+        """
+        if self._closed:
+            raise OrderError("reset() after close(): make a new environment")
+        super().reset(seed=seed)
+        chosen = (options or {}).get("task")
+        if chosen is None:
+            task = self.tasks.sample(self.split, self.np_random)
+        else:
+            task = self.tasks.ref(chosen.id if isinstance(chosen, TaskRef) else str(chosen))
+        self.task, self.turn, self._ended = task, 0, False
+        self._origin, self._actions = (seed, {"task": task.id}), []
+        self._last_observation = self._start(task, self.np_random)
+        return self._last_observation, self._info(None)
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Play one turn.
+
+        Raises:
+          OrderError: before ``reset``, after the end of the episode, or after ``close``.
+          TypeError: the action is not a string.
+        """
+        if self._closed or self.task is None or self._ended:
+            when = "after close()" if self._closed else "before reset()" if self.task is None else "after the end"
+            raise OrderError(f"step() {when} of the episode: call reset() first")
+        if not isinstance(action, str):
+            raise TypeError(f"an action is a string, got {type(action).__name__}: {action!r}")
+        result = self._advance(action)
+        self.turn += 1
+        if self.snapshot_level is SnapshotLevel.REPLAY:
+            self._actions.append(action)
+        truncated = not result.terminated and self.max_turns is not None and self.turn >= self.max_turns
+        self._ended = result.terminated or truncated
+        self._last_observation = result.observation
+        return result.observation, result.reward, result.terminated, truncated, self._info(result, truncated)
+
+    def close(self) -> None:
+        """Release what the environment holds; stepping afterwards raises."""
+        self._closed = True
+
+    def render(self) -> str | None:  # type: ignore[override]
+        """Return the last observation (mode ``ansi``)."""
+        return self._last_observation if self.render_mode == "ansi" else None
+
+    def _info(self, result: TurnResult | None, truncated: bool = False) -> dict[str, Any]:
+        assert self.task is not None
+        success = result is not None and result.success
+        score = result.score if result is not None and result.score is not None else float(success)
+        info: dict[str, Any] = {
+            "task_id": self.task.id,
+            "anchor_key": self._anchor_key(),
+            "admissible_actions": self._admissible_actions(),
+            "score": score,
+            "success": success,
+        }
+        if result is not None:
+            info["action_valid"] = result.action_valid
+            if truncated:
+                info["outcome"] = Outcome.TRUNCATED
+                info["outcome_reason"] = f"turn limit of {self.max_turns} reached"
+            elif result.terminated:
+                info["outcome"] = Outcome.SUCCESS if success else Outcome.FAILURE
+                info["outcome_reason"] = "task solved" if success else "task failed"
+        return info
+
+    # -- snapshots -----------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """Return the current point of the episode.
+
+        Raises:
+          SnapshotError: no episode has begun, or the environment's level is `none`.
+        """
+        if self.task is None:
+            raise SnapshotError("snapshot() before reset(): there is no state yet")
+        if self.snapshot_level is SnapshotLevel.NONE:
+            raise SnapshotError(f"{type(self).__name__} declares snapshot level 'none': it cannot be branched")
+        if self.snapshot_level is SnapshotLevel.REPLAY:
+            state: Any = (*self._origin, tuple(self._actions))
+        else:
+            rng = self.np_random.bit_generator.state
+            state = (self._get_state(), rng, self._last_observation)
+        return Snapshot(
+            type(self).__qualname__, self.task.id, self.snapshot_level, self.turn, self._ended, state
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go to a point taken by :meth:`snapshot`, here or in another process.
+
+        Raises:
+          SnapshotError: the snapshot is of another environment type.
+        """
+        if snapshot.env_type != type(self).__qualname__:
+            raise SnapshotError(f"snapshot of {snapshot.env_type} given to {type(self).__qualname__}")
+        if snapshot.level is SnapshotLevel.REPLAY:
+            seed, options, actions = snapshot.state
+            self.reset(seed=seed, options=options)
+            for action in actions:
+                self.step(action)
+            return
+        state, rng, observation = snapshot.state
+        if self.task is None or self.task.id != snapshot.task_id:
+            self.task = self.tasks.ref(snapshot.task_id)
+        self._set_state(state)
+        self.np_random.bit_generator.state = copy.deepcopy(rng)
+        self.turn, self._ended, self._last_observation = snapshot.turn, snapshot.ended, observation
+
+    def fork(self) -> Self:
+        """Return an independent environment at the same point, sharing only what never changes."""
+        twin = copy.copy(self)
+        twin._np_random = None
+        twin.observation_space, twin.action_space = FreeText(), FreeText()
+        twin._actions = []
+        twin.restore(self.snapshot())
+        return twin
+
+    # -- experts -------------------------------------------------------------------------------------------------
+
+    def solution(self) -> list[str]:
+        """Return actions that solve the task from the current state, knowing everything; [] once it has ended.
+
+        Raises:
+          OrderError: before ``reset``.
+        """
+        if self.task is None:
+            raise OrderError("solution() before reset(): there is no task yet")
+        return [] if self._ended else self._solve()
+
+    def expert(self, rng: np.random.Generator) -> Expert:
+        """Return a scripted policy for one episode, for demonstrations; by default it follows :meth:`solution`.
+
+        Override it where a demonstrator that knows only what the policy sees is more useful.
+        """
+        plan: list[str] = []
+
+        def act(observation: str, info: Info) -> str:
+            nonlocal plan
+            plan = plan or self.solution()
+            return plan.pop(0)
+
+        return act
+
+
+_REGISTERED: set[str] = set()
+
+
+def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
+    """Put a text environment into Gymnasium's registry, without the wrappers that :class:`TextEnv` makes needless.
+
+    Call it from the function that your package names in the entry-point group ``gymnasium.envs``.
+
+    Args:
+      env_id: name and version, ``Maze-v0``; Gymnasium prefixes the name of the entry point as namespace.
+      entry_point: ``module:Class``, imported at the first ``gymnasium.make``.
+      kwargs: default arguments of the class.
+    """
+    before = set(gymnasium.registry)
+    gymnasium.register(
+        env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True, kwargs=kwargs
+    )
+    _REGISTERED.update(set(gymnasium.registry) - before)
+
+
+def registered() -> list[str]:
+    """Return the ids of all text environments known to Gymnasium's registry, sorted."""
+    return sorted(_REGISTERED & set(gymnasium.registry))
+
+
+def make(env_id: str, **kwargs: Any) -> TextEnv:
+    """Return ``gymnasium.make(env_id, **kwargs)`` as a :class:`TextEnv`.
+
+    Raises:
+      ConfigError: no such environment (the message names the nearest id), an argument it does not take, or it is
+        not a text environment.
+    """
+    try:
+        env = gymnasium.make(env_id, **kwargs).unwrapped
+    except gymnasium.error.UnregisteredEnv as error:
+        raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registered())}") from error
+    except TypeError as error:
+        raise ConfigError(f"{env_id}: {error}") from error
+    if not isinstance(env, TextEnv):
+        raise ConfigError(f"{env_id!r} makes a {type(env).__name__}, which is not a TextEnv")
+    return env

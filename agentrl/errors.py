@@ -1,0 +1,55 @@
+"""The error tree: one class per boundary that can fail, each also a standard exception.
+
+A bad rollout is data (an :class:`~agentrl.env.Outcome`), not an exception. The classes here are for
+misuse and bad input; their messages name the value, what was expected and what to do.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class AgentrlError(Exception):
+    """Root of every error that agentrl raises on purpose."""
+
+
+class ConfigError(AgentrlError, ValueError):
+    """A configuration key or value cannot be used. The command line turns it into one line and exit code 2."""
+
+
+class TaskNotFoundError(AgentrlError, LookupError):
+    """A task id or split does not exist in a task set."""
+
+
+class DataError(AgentrlError, ValueError):
+    """A data file (game, trajectory, tokenizer folder) is missing or malformed."""
+
+
+class OrderError(AgentrlError, RuntimeError):
+    """An environment was stepped before ``reset``, after the end of its episode, or after ``close``."""
+
+
+class SnapshotError(AgentrlError, RuntimeError):
+    """A snapshot cannot be taken or does not belong to this environment."""
+
+
+class EngineError(AgentrlError, RuntimeError):
+    """An engine cannot serve a request (context too long, unknown session)."""
+
+
+class CheckpointError(AgentrlError, RuntimeError):
+    """A checkpoint is missing, incomplete or from another configuration."""
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Return a hint like ``"; did you mean 'gigpo'?"``, or what there is to choose from.
+
+    >>> nearest("gipgo", ["grpo", "gigpo"])
+    "; did you mean 'gigpo'?"
+    """
+    known = [str(option) for option in options]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    if 0 < len(known) <= 20:
+        return "; there are " + ", ".join(sorted(known))
+    return ""
