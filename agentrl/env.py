@@ -13,7 +13,10 @@ from typing import Any, ClassVar, Self, TypedDict
 
 import gymnasium
 import numpy as np
+from gymnasium.core import Env
+from gymnasium.spaces import Space
 
+from agentrl import registry
 from agentrl.errors import ConfigError, OrderError, SnapshotError, nearest
 from agentrl.tasks import TaskRef, TaskSet
 
@@ -99,7 +102,7 @@ class Snapshot:
     """`exact`: the copied state. `replay`: ``(seed, options, actions)``."""
 
 
-class FreeText(gymnasium.Space[str]):
+class FreeText(Space[str]):
     """The space of all strings. Unlike ``gymnasium.spaces.Text`` it bounds neither alphabet nor length."""
 
     def __init__(self) -> None:
@@ -121,7 +124,7 @@ Expert = Callable[[str, Info], str]
 """A scripted policy for one episode: (observation, info) -> action. It may keep a memory of the episode."""
 
 
-class TextEnv(gymnasium.Env[str, str]):
+class TextEnv(Env[str, str]):
     """A deterministic, forkable text world.
 
     Subclasses call ``super().__init__(tasks, ...)`` and implement `_start`, `_advance`, `_anchor_key`, `_get_state`,
@@ -193,9 +196,7 @@ class TextEnv(gymnasium.Env[str, str]):
 
     # -- Gymnasium -----------------------------------------------------------------------------------------------
 
-    def reset(
-        self, *, seed: int | None = None, options: dict[str, Any] | None = None
-    ) -> tuple[str, dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Begin an episode.
 
         Args:
@@ -243,7 +244,7 @@ class TextEnv(gymnasium.Env[str, str]):
         """Release what the environment holds; stepping afterwards raises."""
         self._closed = True
 
-    def render(self) -> str | None:  # type: ignore[override]
+    def render(self) -> str | None:
         """Return the last observation (mode ``ansi``)."""
         return self._last_observation if self.render_mode == "ansi" else None
 
@@ -285,9 +286,7 @@ class TextEnv(gymnasium.Env[str, str]):
         else:
             rng = self.np_random.bit_generator.state
             state = (self._get_state(), rng, self._last_observation)
-        return Snapshot(
-            type(self).__qualname__, self.task.id, self.snapshot_level, self.turn, self._ended, state
-        )
+        return Snapshot(type(self).__qualname__, self.task.id, self.snapshot_level, self.turn, self._ended, state)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go to a point taken by :meth:`snapshot`, here or in another process.
@@ -346,31 +345,6 @@ class TextEnv(gymnasium.Env[str, str]):
         return act
 
 
-_REGISTERED: set[str] = set()
-
-
-def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
-    """Put a text environment into Gymnasium's registry, without the wrappers that :class:`TextEnv` makes needless.
-
-    Call it from the function that your package names in the entry-point group ``gymnasium.envs``.
-
-    Args:
-      env_id: name and version, ``Maze-v0``; Gymnasium prefixes the name of the entry point as namespace.
-      entry_point: ``module:Class``, imported at the first ``gymnasium.make``.
-      kwargs: default arguments of the class.
-    """
-    before = set(gymnasium.registry)
-    gymnasium.register(
-        env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True, kwargs=kwargs
-    )
-    _REGISTERED.update(set(gymnasium.registry) - before)
-
-
-def registered() -> list[str]:
-    """Return the ids of all text environments known to Gymnasium's registry, sorted."""
-    return sorted(_REGISTERED & set(gymnasium.registry))
-
-
 def make(env_id: str, **kwargs: Any) -> TextEnv:
     """Return ``gymnasium.make(env_id, **kwargs)`` as a :class:`TextEnv`.
 
@@ -381,7 +355,7 @@ def make(env_id: str, **kwargs: Any) -> TextEnv:
     try:
         env = gymnasium.make(env_id, **kwargs).unwrapped
     except gymnasium.error.UnregisteredEnv as error:
-        raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registered())}") from error
+        raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registry.registered())}") from error
     except TypeError as error:
         raise ConfigError(f"{env_id}: {error}") from error
     if not isinstance(env, TextEnv):

@@ -1,6 +1,6 @@
 """Environments that come with agentrl. Importing this package imports none of them."""
 
-from agentrl.env import register
+from agentrl.registry import register
 
 
 def register_envs() -> None:
