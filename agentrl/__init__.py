@@ -7,6 +7,9 @@ from agentrl.env import TextEnv as TextEnv
 from agentrl.env import advance as advance
 from agentrl.env import finish as finish
 from agentrl.env import make as make
+from agentrl.registry import load_plugins as _load_plugins
 from agentrl.registry import register as register
 from agentrl.tasks import TaskRef as TaskRef
 from agentrl.tasks import TaskSet as TaskSet
+
+_load_plugins()
