@@ -1,0 +1,12 @@
+"""Playing episodes: groups, single episodes, many at once, and scripted demonstrations."""
+
+from agentrl.rollout.demonstrations import FallibleExpert as FallibleExpert
+from agentrl.rollout.demonstrations import demonstrate as demonstrate
+from agentrl.rollout.episode import play_episode as play_episode
+from agentrl.rollout.group import EpisodeSpec as EpisodeSpec
+from agentrl.rollout.group import group_specs as group_specs
+from agentrl.rollout.limits import Limits as Limits
+from agentrl.rollout.pool import EnvPool as EnvPool
+from agentrl.rollout.record import anchor_digest as anchor_digest
+from agentrl.rollout.scheduler import Rollout as Rollout
+from agentrl.rollout.scheduler import RolloutResult as RolloutResult

@@ -1,0 +1,169 @@
+"""Scripted demonstrators, and their episodes in the token form of rollouts: data for a supervised warm start."""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+
+import numpy as np
+
+from agentrl.context.base import Context
+from agentrl.engines.base import Completion
+from agentrl.env import Expert, Info, Outcome, TextEnv
+from agentrl.errors import ConfigError, DataError
+from agentrl.rollout.group import group_specs
+from agentrl.rollout.limits import NO_LIMITS, Limits
+from agentrl.rollout.record import EpisodeRecord
+from agentrl.seeding import generator
+from agentrl.tasks import TaskRef
+from agentrl.types import StopReason, Trajectory
+
+
+class FallibleExpert:
+    """An expert that errs: its demonstrations leave something to be learned by reinforcement.
+
+    Each turn draws independently:
+
+    - ``wander``: the chance to play any other admissible action, uniformly: drifting off.
+    - ``mistake``: the chance to play another admissible action of the same kind (the same first word; any other
+      where there is none): the right idea with the wrong object.
+    - ``forget``: the chance, after a turn that departed from the expert's choice, to start a new expert from
+      ``renew``: it loses its memory, or makes a new plan.
+
+    The expert is asked on every turn, also when it is overruled, so that one with a memory sees every observation.
+
+    Args:
+      expert: the expert of one episode.
+      rng: draws the errors.
+      wander: probability.
+      mistake: probability.
+      forget: probability.
+      renew: makes a new expert at the environment's present state; needed if ``forget`` is positive.
+
+    Raises:
+      ConfigError: a probability is outside 0 to 1, or ``renew`` is missing.
+    """
+
+    def __init__(
+        self,
+        expert: Expert,
+        rng: np.random.Generator,
+        *,
+        wander: float = 0.2,
+        mistake: float = 0.0,
+        forget: float = 0.0,
+        renew: Callable[[], Expert] | None = None,
+    ) -> None:
+        for name, chance in (("wander", wander), ("mistake", mistake), ("forget", forget)):
+            if not 0 <= chance <= 1:
+                raise ConfigError(f"{name}={chance}: expected a probability, 0 to 1")
+        if forget > 0 and renew is None:
+            raise ConfigError("forget > 0 needs renew: what makes the new expert?")
+        self._expert = expert
+        self._rng = rng
+        self._wander = wander
+        self._mistake = mistake
+        self._forget = forget
+        self._renew = renew
+        self._departed = False
+
+    def __call__(self, observation: str, info: Info) -> str:
+        """Return the action for this turn.
+
+        Raises:
+          ConfigError: an error is due but the environment does not list its admissible actions.
+        """
+        wanders, errs, forgets = self._rng.random(3) < (self._wander, self._mistake, self._forget)
+        if self._renew is not None and self._departed and forgets:
+            self._expert = self._renew()
+        right = self._expert(observation, info)
+        self._departed = bool(wanders or errs)
+        return self._other(right, info, same_kind=not wanders) if self._departed else right
+
+    def _other(self, right: str, info: Info, *, same_kind: bool) -> str:
+        admissible = info.get("admissible_actions")
+        if admissible is None:
+            raise ConfigError("a fallible expert needs an environment that lists its admissible actions")
+        others = [action for action in admissible if action != right]
+        if same_kind:
+            others = [action for action in others if action.split()[:1] == right.split()[:1]] or others
+        return others[int(self._rng.integers(len(others)))] if others else right
+
+
+def demonstrate(
+    env_factory: Callable[[], TextEnv],
+    tasks: Sequence[TaskRef | str],
+    context: Context,
+    *,
+    seed: int,
+    wander: float = 0.0,
+    mistake: float = 0.0,
+    forget: float | None = None,
+    limits: Limits = NO_LIMITS,
+) -> list[Trajectory]:
+    """Play one demonstration per task and return its record in the token form of rollouts.
+
+    A turn's ids are those of the action as the context's protocol writes it, up to where an engine would have
+    stopped: the protocol's stop string or the end-of-message token. They are marked as sampled, with log-probability
+    and entropy 0, so that training on them minimises the demonstrator's negative log-likelihood.
+
+    Args:
+      env_factory: makes the environment that all demonstrations are played in.
+      tasks: one per demonstration; a task that is given twice is demonstrated twice.
+      context: renders the conversation.
+      seed: of environments and errors.
+      wander: see :class:`FallibleExpert`.
+      mistake: see there.
+      forget: see there. None is 0 for an expert of the environment's own, which may be expected to watch what
+        happens, and 1 for the contract's default one, whose plan is worthless after a departure.
+      limits: of each demonstration, as in a rollout; a message that would not fit is not begun.
+
+    Raises:
+      TaskNotFoundError: a task does not exist.
+      DataError: the tokenizer cannot write an action: what is read back differs.
+      Exception: whatever the environment or its expert raises: a demonstrator has to be debugged, not retried.
+    """
+    env = env_factory()
+    if forget is None:
+        forget = float(type(env).expert is TextEnv.expert)
+    say = lru_cache(maxsize=65536)(partial(_completion, context))
+    trajectories = []
+    try:
+        for index, spec in enumerate(group_specs(tasks, 1, seed=seed, iteration=0)):
+            record = EpisodeRecord(context, spec)
+            record.begin(*env.reset(seed=spec.env_seed, options={"task": spec.task_id}))
+            rng = generator(seed, "demonstrator", index)
+            renew = partial(env.expert, rng)
+            expert = FallibleExpert(renew(), rng, wander=wander, mistake=mistake, forget=forget, renew=renew)
+            _play(env, expert, record, say, limits)
+            trajectories.append(record.close())
+    finally:
+        env.close()
+    return trajectories
+
+
+def _play(
+    env: TextEnv, expert: Expert, record: EpisodeRecord, say: Callable[[str], Completion], limits: Limits
+) -> None:
+    """Play an expert's episode to its end."""
+    while not record.is_over:
+        completion = say(expert(record.observation, record.info))
+        feed = record.feed()
+        room, reason = limits.room(record.trajectory, feed, None)
+        if room < len(completion.ids):
+            record.cut(Outcome.TRUNCATED, reason or f"{room} tokens left, {len(completion.ids)} needed")
+            break
+        record.step(env.step(record.answer(feed, completion)))
+
+
+def _completion(context: Context, action: str) -> Completion:
+    """Return what an engine would have sampled had the policy chosen ``action``."""
+    text = context.protocol.write(action)
+    stopped = any(text.endswith(stop) for stop in context.protocol.stop)
+    ids = context.chat.message(text, ended=not stopped)
+    read = context.protocol.parse(context.chat.decode(ids)).action
+    if read != action:
+        raise DataError(
+            f"the expert's action {action!r} is read back as {read!r}: the tokenizer or the action protocol "
+            f"{context.protocol.name!r} cannot express it"
+        )
+    zeros = np.zeros(len(ids), np.float32)
+    return Completion(ids, zeros, zeros, StopReason.STOP_STRING if stopped else StopReason.END, 0)
