@@ -1,0 +1,91 @@
+"""The one normaliser: (x - baseline) / scale inside each group. Every group-relative method is a case of it.
+
+Axis suffixes: ``_I`` the items to normalise (trajectories or turns), ``_K`` groups.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from agentrl.credit.segments import FloatN, IntN, sums
+from agentrl.errors import ConfigError, nearest
+
+Scale = Literal["std", "none"]
+Baseline = Literal["mean", "leave_one_out"]
+
+# A spread below this share of the values' own size is rounding, not information.
+ROUNDING = 1e-12
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Weighted statistics of each group, all of shape (K,); a group without members has mean 0, std 0."""
+
+    mean_K: FloatN
+    std_K: FloatN
+    count_K: IntN
+    weight_K: FloatN
+
+    @classmethod
+    def of(
+        cls, value_I: FloatN, key_I: IntN, num_keys: int, *, weight_I: FloatN | None = None, ddof: int = 1
+    ) -> "Moments":
+        """Take the statistics of each group; a weight counts as that many equal members.
+
+            mean = Σ w x / Σ w,   std² = Σ w (x - mean)² / (Σ w - ddof)
+
+        Values are first shifted by a member of their group: the mean of equal values is then that value to the last
+        bit, so that equal values differ from it by exactly 0.
+        """
+        weight_I = np.ones(len(value_I)) if weight_I is None else weight_I
+        pivot_K = np.zeros(num_keys)
+        pivot_K[key_I] = value_I
+        weight_K = sums(weight_I, key_I, num_keys)
+        shifted_I = value_I - pivot_K[key_I]
+        mean_K = _ratio(sums(weight_I * shifted_I, key_I, num_keys), weight_K)
+        square_K = sums(weight_I * (shifted_I - mean_K[key_I]) ** 2, key_I, num_keys)
+        std_K = np.sqrt(_ratio(square_K, weight_K - ddof))
+        mean_K = pivot_K + mean_K
+        std_K[std_K <= ROUNDING * np.abs(mean_K)] = 0.0
+        return cls(mean_K, std_K, np.bincount(key_I, minlength=num_keys), weight_K)
+
+
+def normalise(
+    value_I: FloatN,
+    key_I: IntN,
+    num_keys: int,
+    *,
+    weight_I: FloatN | None = None,
+    scale: Scale = "std",
+    baseline: Baseline = "mean",
+    ddof: int = 1,
+    eps: float = 1e-6,
+) -> FloatN:
+    """Return (x - baseline) / (std + eps), or x - baseline, inside each group.
+
+    ``baseline="leave_one_out"`` takes the mean of the other members: x - mean₋ᵢ = (x - mean) W / (W - wᵢ) with W = Σ w.
+    A group of one, and a group whose values are equal, give exactly 0.
+    """
+    check_choice("scale", scale, ("std", "none"))
+    check_choice("baseline", baseline, ("mean", "leave_one_out"))
+    moments = Moments.of(value_I, key_I, num_keys, weight_I=weight_I, ddof=ddof)
+    centred_I = value_I - moments.mean_K[key_I]
+    if baseline == "leave_one_out":
+        total_I = moments.weight_K[key_I]
+        centred_I *= _ratio(total_I, total_I - (1.0 if weight_I is None else weight_I))
+    if scale == "none":
+        return centred_I
+    std_I = moments.std_K[key_I]
+    return np.where(std_I > 0.0, centred_I / (std_I + eps), 0.0)
+
+
+def check_choice(name: str, value: str, options: tuple[str, ...]) -> None:
+    """Raise ConfigError unless the value is one of the options."""
+    if value not in options:
+        raise ConfigError(f"{name} is {value!r}, expected one of {list(options)}{nearest(str(value), options)}")
+
+
+def _ratio(numerator: FloatN, denominator: FloatN) -> FloatN:
+    """Return the quotient, 0 where the denominator is not positive."""
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0.0)

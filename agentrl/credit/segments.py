@@ -1,0 +1,80 @@
+"""Keyed arithmetic on flat arrays: the few loops that credit assignment needs, done by NumPy.
+
+Axis suffixes: ``_N`` rows, ``_K`` distinct keys, ``_M`` trajectories.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatN = NDArray[np.float64]
+IntN = NDArray[np.int64]
+BoolN = NDArray[np.bool_]
+
+# Up to this many times more possible keys than rows, a table over the keys beats a sort of the rows.
+TABLE_FACTOR = 8
+
+
+def dense(key_N: IntN) -> tuple[IntN, int]:
+    """Renumber integer keys as 0..K-1, keeping their order; return the codes and K."""
+    if not len(key_N):
+        return key_N.astype(np.int64), 0
+    low = int(key_N.min())
+    span = int(key_N.max()) - low + 1
+    if span > TABLE_FACTOR * len(key_N):
+        labels, codes = np.unique(key_N, return_inverse=True)
+        return codes.astype(np.int64, copy=False), len(labels)
+    offset_N = key_N - low
+    present = np.zeros(span, dtype=np.int64)
+    present[offset_N] = 1
+    rank = present.cumsum() - 1
+    return rank[offset_N], int(rank[-1]) + 1
+
+
+def pair(first_N: IntN, second_N: IntN) -> tuple[IntN, int]:
+    """Return dense codes of the pairs (first, second) and how many there are. Both hold codes from 0."""
+    if not len(first_N):
+        return first_N, 0
+    return dense(first_N * (int(second_N.max()) + 1) + second_N)
+
+
+def order_by(first_N: IntN, second_N: IntN) -> IntN:
+    """Return the rows sorted by (first, second), both codes from 0; rows with equal pairs keep their order."""
+    if not len(first_N):
+        return np.zeros(0, dtype=np.int64)
+    key_N = first_N * (int(second_N.max()) + 1) + second_N
+    span = int(key_N.max()) + 1
+    if span <= TABLE_FACTOR * len(key_N):
+        row_of_key = np.full(span, -1, dtype=np.int64)
+        row_of_key[key_N] = np.arange(len(key_N))
+        order = row_of_key[row_of_key >= 0]
+        if len(order) == len(key_N):  # no two rows share a pair
+            return order
+    return np.argsort(key_N, kind="stable")
+
+
+def sums(value_N: FloatN, key_N: IntN, num_keys: int) -> FloatN:
+    """Return the sum of the values of each key, shape (K,)."""
+    return np.bincount(key_N, weights=value_N, minlength=num_keys).astype(np.float64, copy=False)
+
+
+def suffix_sums(value_N: FloatN, left_N: IntN, gamma: float) -> FloatN:
+    """Return Σⱼ γʲ xᵢ₊ⱼ over the rows from i to the end of i's segment, in O(N log T).
+
+    Doubling: after k rounds row i holds the first 2ᵏ terms, so that row i and row i + 2ᵏ together hold 2ᵏ⁺¹. Powers
+    of γ are only ever multiplied in, never divided out, hence nothing overflows, and rows with the same future get
+    the same bits.
+
+    Args:
+      value_N: summands, segments contiguous and in order.
+      left_N: number of rows that follow in the same segment.
+      gamma: discount, 0 to 1.
+    """
+    total_N = value_N.astype(np.float64)
+    longest = int(left_N.max(initial=0))
+    step, factor = 1, float(gamma)
+    while step <= longest and factor > 0.0:
+        reach = left_N[:-step] >= step
+        ahead = np.where(reach, total_N[step:], 0.0)
+        total_N[:-step] += factor * ahead
+        step, factor = 2 * step, factor * factor
+    return total_N

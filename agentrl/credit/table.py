@@ -1,0 +1,319 @@
+"""The one input of credit assignment: columns over turns, interned to integers once.
+
+Axis suffixes: ``_N`` turns (rows, in any order), ``_M`` trajectories.
+"""
+
+import dataclasses
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, Self, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from agentrl.credit.segments import BoolN, FloatN, IntN, dense, order_by
+from agentrl.errors import DataError
+
+Column = Sequence[Hashable] | NDArray[Any]
+"""Keys: any hashables. Two keys are the same if Python says they are equal (so ``1`` and ``1.0`` are)."""
+
+
+def intern(values: Column) -> tuple[IntN, Sequence[Hashable]]:
+    """Return integer codes and the label of each code; every None is a key of its own ("unknown")."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+        codes, count = dense(values.astype(np.int64, copy=False))
+        labels = np.empty(count, dtype=values.dtype)
+        labels[codes] = values
+        return codes, labels.tolist()
+    items = values.tolist() if isinstance(values, np.ndarray) else values
+    code_of = dict(zip(dict.fromkeys(items), range(len(items)), strict=False))
+    codes = np.fromiter(map(code_of.__getitem__, items), dtype=np.int64, count=len(items))
+    if None not in code_of:
+        return codes, list(code_of)
+    unknown = np.flatnonzero(codes == code_of[None])
+    codes[unknown] = len(code_of) + np.arange(len(unknown))
+    return codes, [*code_of, *[None] * len(unknown)]
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class TurnTable:
+    """Columns over N turns. Make one with :meth:`from_columns`; row order is free, ``turn`` gives time.
+
+    Attributes:
+      group_N: code of the group (task and initial state), 0..num_groups-1.
+      trajectory_N: code of the trajectory, 0..num_trajectories-1.
+      turn_N: turn number inside the trajectory.
+      reward_N: the environment's reward for the turn.
+      invalid_N: True where the action could not be parsed or was impossible.
+      verdict_N: False where the row says nothing about the policy: it is not scored (NaN) and enters no statistic.
+      anchor_N, action_N, next_anchor_N: codes of the state before the turn, the action, the state after; or None.
+      anchor_labels: what each anchor code stands for.
+      parent_N: code of the trajectory that this one was forked from, -1 for none; or None.
+      branch_turn_N: first turn that is this trajectory's own; the ones before are the parent's.
+      tokens_N: sampled tokens of the turn; or None.
+      entropy_N: mean token entropy of the turn, nats; or None.
+      logprob_N: mean token log-prob of the turn under the old policy; or None.
+      order_N: rows sorted by trajectory, then turn.
+      left_N: for each row, how many turns follow it in its trajectory.
+    """
+
+    group_N: IntN
+    trajectory_N: IntN
+    turn_N: IntN
+    reward_N: FloatN
+    invalid_N: BoolN
+    verdict_N: BoolN
+    anchor_N: IntN | None = None
+    action_N: IntN | None = None
+    next_anchor_N: IntN | None = None
+    anchor_labels: Sequence[Hashable] = ()
+    parent_N: IntN | None = None
+    branch_turn_N: IntN | None = None
+    tokens_N: FloatN | None = None
+    entropy_N: FloatN | None = None
+    logprob_N: FloatN | None = None
+    order_N: IntN
+    left_N: IntN
+
+    @classmethod
+    def from_columns(
+        cls,
+        *,
+        group: Column,
+        trajectory: Column,
+        turn: ArrayLike,
+        reward: ArrayLike,
+        anchor: Column | None = None,
+        action: Column | None = None,
+        next_anchor: Column | None = None,
+        invalid: ArrayLike | None = None,
+        verdict: ArrayLike | None = None,
+        parent: Column | None = None,
+        branch_turn: ArrayLike | None = None,
+        tokens: ArrayLike | None = None,
+        entropy: ArrayLike | None = None,
+        logprob: ArrayLike | None = None,
+    ) -> Self:
+        """Intern and check the columns. All have length N; see the attributes for what each means.
+
+        ``anchor``, ``action`` and ``next_anchor`` may hold None for "unknown", which equals nothing, itself included.
+        ``parent`` holds trajectories (or None for a root) and comes with ``branch_turn``.
+
+        Raises:
+          DataError: lengths differ, a turn occurs twice, a scored reward is not finite, or a trajectory has two
+            groups or two parents.
+
+        >>> table = TurnTable.from_columns(group=["q", "q"], trajectory=["a", "b"], turn=[0, 0], reward=[1, 0])
+        >>> len(table), table.num_trajectories
+        (2, 2)
+        """
+        given: dict[str, Any] = {name: value for name, value in locals().items() if name != "cls" and value is not None}
+        _check_lengths(given)
+        count = len(trajectory)
+        numbers: dict[str, Any] = {
+            f"{name}_N": _number(name, given[name]) for name in ("tokens", "entropy", "logprob") if name in given
+        }
+        reward_N = _number("reward", reward)
+        turn_N = _whole("turn", turn)
+        verdict_N = np.ones(count, dtype=bool) if verdict is None else np.asarray(verdict, dtype=bool)
+        bad = np.flatnonzero(verdict_N & ~np.isfinite(reward_N))
+        if len(bad):
+            raise DataError(f"reward of row {bad[0]} is {reward_N[bad[0]]}: give a finite number, or verdict=False")
+        trajectory_N, trajectory_labels = intern(trajectory)
+        states = _states(anchor, next_anchor)
+        order_N, left_N = _layout(trajectory_N, turn_N, trajectory_labels)
+        table = cls(
+            group_N=intern(group)[0],
+            trajectory_N=trajectory_N,
+            turn_N=turn_N,
+            reward_N=reward_N,
+            invalid_N=np.zeros(count, dtype=bool) if invalid is None else np.asarray(invalid, dtype=bool),
+            verdict_N=verdict_N,
+            action_N=None if action is None else intern(action)[0],
+            **states,
+            **_parents(parent, branch_turn, trajectory_N, trajectory_labels),
+            **numbers,
+            order_N=order_N,
+            left_N=left_N,
+        )
+        for name in ("group", "parent", "branch_turn"):
+            if name in given:
+                table._check_constant(name, trajectory_labels)
+        return table
+
+    def __len__(self) -> int:
+        return len(self.reward_N)
+
+    @property
+    def num_groups(self) -> int:
+        """Number of groups."""
+        return int(self.group_N.max(initial=-1)) + 1
+
+    @property
+    def num_trajectories(self) -> int:
+        """Number of trajectories."""
+        return int(self.trajectory_N.max(initial=-1)) + 1
+
+    @property
+    def first_row_M(self) -> IntN:
+        """The first row, in row order, of each trajectory."""
+        rows = np.empty(self.num_trajectories, dtype=np.int64)
+        rows[self.trajectory_N[::-1]] = np.arange(len(self))[::-1]
+        return rows
+
+    @property
+    def group_M(self) -> IntN:
+        """Group of each trajectory."""
+        return self.group_N[self.first_row_M]
+
+    def need(self, name: str) -> NDArray[Any]:
+        """Return an optional column.
+
+        Raises:
+          DataError: the table was made without it.
+        """
+        column: NDArray[Any] | None = getattr(self, f"{name}_N")
+        if column is None:
+            raise DataError(f"this estimator needs the column {name!r}: pass TurnTable.from_columns({name}=...)")
+        return column
+
+    def with_reward(self, reward_N: FloatN) -> "TurnTable":
+        """Return the same turns with other rewards."""
+        return dataclasses.replace(self, reward_N=reward_N)
+
+    def select(self, keep_N: BoolN) -> "TurnTable":
+        """Return the table of the kept rows; codes of groups and trajectories are renumbered."""
+        changes: dict[str, Any] = {}
+        for field in dataclasses.fields(self):
+            column = getattr(self, field.name)
+            if field.name.endswith("_N") and column is not None:
+                changes[field.name] = column[keep_N]
+        old_trajectory_N = changes["trajectory_N"]
+        changes["trajectory_N"], count = dense(old_trajectory_N)
+        changes["group_N"] = dense(changes["group_N"])[0]
+        changes["order_N"], changes["left_N"] = _layout(changes["trajectory_N"], changes["turn_N"], range(count))
+        if self.parent_N is not None:
+            changes["parent_N"] = _renumber_parents(changes["parent_N"], old_trajectory_N, self.num_trajectories)
+        return dataclasses.replace(self, **changes)
+
+    def _check_constant(self, name: str, labels: Sequence[Hashable]) -> None:
+        column_N = self.need(name)
+        first_N = self.first_row_M[self.trajectory_N]
+        bad = np.flatnonzero(column_N != column_N[first_N])
+        if len(bad):
+            row = int(bad[0])
+            raise DataError(
+                f"trajectory {labels[self.trajectory_N[row]]!r} has two values of {name} (rows {first_N[row]} and "
+                f"{row}): every turn of a trajectory has the same {name}; make trajectory ids unique across groups"
+            )
+
+
+Estimator = TypeVar("Estimator", bound=Callable[..., FloatN])
+
+
+def scored_rows(estimator: Estimator) -> Estimator:
+    """Make an estimator (table, ...) -> (N,) see only the rows with a verdict; the others get NaN.
+
+    The law is ``f(table)[verdict] == f(table.select(verdict))``: a row without a verdict might as well not exist.
+    """
+
+    @wraps(estimator)
+    def on_scored_rows(table: TurnTable, *args: Any, **kwargs: Any) -> FloatN:
+        if table.verdict_N.all():
+            return estimator(table, *args, **kwargs)
+        result_N = np.full(len(table), np.nan)
+        result_N[table.verdict_N] = estimator(table.select(table.verdict_N), *args, **kwargs)
+        return result_N
+
+    return cast(Estimator, on_scored_rows)
+
+
+def _check_lengths(columns: dict[str, Any]) -> None:
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise DataError(f"columns have different lengths ({listed}): give one value per turn in each")
+
+
+def _number(name: str, values: ArrayLike) -> FloatN:
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"column {name!r} must hold numbers: {error}") from error
+
+
+def _whole(name: str, values: ArrayLike) -> IntN:
+    array_N = np.asarray(values)
+    if array_N.dtype.kind in "iu" and array_N.min(initial=0) >= 0:
+        return array_N.astype(np.int64, copy=False)
+    number_N = _number(name, array_N)
+    bad = np.flatnonzero(~((number_N >= 0) & (number_N < 2**53) & (np.floor(number_N) == number_N)))
+    if len(bad):
+        raise DataError(f"{name} of row {bad[0]} is {number_N[bad[0]]}: turns are whole numbers from 0")
+    return number_N.astype(np.int64)
+
+
+def _states(anchor: Column | None, next_anchor: Column | None) -> dict[str, Any]:
+    """Intern the states before and after together, so that equal states have equal codes in both columns."""
+    if anchor is None and next_anchor is None:
+        return {}
+    if next_anchor is None or anchor is None:
+        codes, labels = intern(anchor if anchor is not None else next_anchor if next_anchor is not None else ())
+        return {"anchor_N" if next_anchor is None else "next_anchor_N": codes, "anchor_labels": labels}
+    if isinstance(anchor, np.ndarray) and isinstance(next_anchor, np.ndarray):
+        codes, labels = intern(np.concatenate([anchor, next_anchor]))
+    else:
+        codes, labels = intern([*anchor, *next_anchor])
+    return {"anchor_N": codes[: len(anchor)], "next_anchor_N": codes[len(anchor) :], "anchor_labels": labels}
+
+
+def _layout(trajectory_N: IntN, turn_N: IntN, labels: Sequence[Hashable]) -> tuple[IntN, IntN]:
+    """Return the rows in time order and the number of later turns of each row.
+
+    Raises:
+      DataError: a trajectory has the same turn twice.
+    """
+    order_N = order_by(trajectory_N, turn_N)
+    sorted_trajectory = trajectory_N[order_N]
+    same = (sorted_trajectory[1:] == sorted_trajectory[:-1]) & (turn_N[order_N[1:]] == turn_N[order_N[:-1]])
+    if same.any():
+        at = int(np.flatnonzero(same)[0])
+        one, two = sorted((int(order_N[at]), int(order_N[at + 1])))
+        name = labels[trajectory_N[one]]
+        raise DataError(f"rows {one} and {two} are both turn {turn_N[one]} of trajectory {name!r}: give each turn once")
+    end_M = np.bincount(trajectory_N, minlength=len(labels)).cumsum()
+    left_N = np.empty(len(order_N), dtype=np.int64)
+    left_N[order_N] = end_M[sorted_trajectory] - 1 - np.arange(len(order_N))
+    return order_N, left_N
+
+
+def _parents(
+    parent: Column | None, branch_turn: ArrayLike | None, trajectory_N: IntN, labels: Sequence[Hashable]
+) -> dict[str, Any]:
+    """Return the columns of the forest: parents as codes of trajectories, absent ones numbered after those present."""
+    if parent is None and branch_turn is None:
+        return {}
+    if parent is None or branch_turn is None:
+        raise DataError("parent and branch_turn describe the forest together: give both or neither")
+    code_of = {label: code for code, label in enumerate(labels)}
+    parent_N = np.fromiter(
+        (-1 if name is None else code_of.setdefault(name, len(code_of)) for name in parent), np.int64, len(trajectory_N)
+    )
+    own = np.flatnonzero(parent_N == trajectory_N)
+    if len(own):
+        raise DataError(f"trajectory {labels[trajectory_N[own[0]]]!r} is its own parent (row {own[0]})")
+    return {
+        "parent_N": parent_N,
+        "branch_turn_N": _whole("branch_turn", np.where(parent_N < 0, 0.0, _number("branch_turn", branch_turn))),
+    }
+
+
+def _renumber_parents(parent_N: IntN, kept_trajectory_N: IntN, num_trajectories: int) -> IntN:
+    """Translate parents to the codes that the kept trajectories get; those that went are numbered after them."""
+    kept = np.unique(kept_trajectory_N)
+    gone = np.setdiff1d(parent_N[parent_N >= 0], kept)
+    renamed = np.full(max(num_trajectories, int(parent_N.max(initial=-1)) + 1), -1, dtype=np.int64)
+    renamed[kept] = np.arange(len(kept))
+    renamed[gone] = len(kept) + np.arange(len(gone))
+    return np.where(parent_N < 0, -1, renamed[parent_N])
