@@ -6,6 +6,7 @@ the scene number: kitchens 1-30, living rooms 201-230, bedrooms 301-330, bathroo
 picked up, and desk lamps, and only those that lie in a receptacle, are counted.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -43,6 +44,18 @@ TASKS = (
 )
 ROOMS = ("kitchen", "livingroom", "bedroom", "bathroom")
 
+SENTENCES = MappingProxyType(
+    {
+        "pick_and_place_simple": ("put some {o} on {r}.", "put a {o} in {r}."),
+        "look_at_obj_in_light": ("look at {o} under the {r}.", "examine the {o} with the {r}."),
+        "pick_clean_then_place_in_recep": ("put a clean {o} in {r}.", "clean some {o} and put it in {r}."),
+        "pick_heat_then_place_in_recep": ("put a hot {o} in {r}.", "heat some {o} and put it in {r}."),
+        "pick_cool_then_place_in_recep": ("put a cool {o} in {r}.", "cool some {o} and put it in {r}."),
+        "pick_two_obj_and_place": ("put two {o} in {r}.", "find two {o} and put them in {r}."),
+    }
+)
+"""The two sentences of each task, equally frequent: ``{o}`` the object type, ``{r}`` the receptacle type or lamp."""
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -58,8 +71,19 @@ COOLABLE = _words("apple bowl bread cup egg lettuce mug pan plate pot potato tom
 SLICEABLE = _words("apple bread egg lettuce potato tomato")
 CONTAINERS = _words("bowl box cup mug pan plate pot")
 LAMPS = _words("desklamp floorlamp")
+TARGETS = _words(
+    "armchair bed cabinet cart coffeemachine coffeetable countertop desk diningtable drawer dresser fridge garbagecan "
+    "microwave ottoman safe shelf sidetable sofa stoveburner toilet toiletpaperhanger"
+)
+"""Receptacle types that some official task brings an object to."""
 
-
+TREATMENTS = MappingProxyType(
+    {
+        "pick_clean_then_place_in_recep": "clean",
+        "pick_heat_then_place_in_recep": "heat",
+        "pick_cool_then_place_in_recep": "cool",
+    }
+)
 STATIONS = MappingProxyType({"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"})
 """The receptacle type that does each treatment."""
 
@@ -309,7 +333,7 @@ def _read_habit(row: str) -> tuple[str, Habit]:
     return name, Habit(float(mean), MappingProxyType(places))
 
 
-HOLDS = MappingProxyType(_read_holds())
+HOLDS: Mapping[str, frozenset[str]] = _read_holds()
 """Receptacle type -> object types it may hold (`canContain`); a toaster, and whatever is not listed, holds nothing."""
 FITTINGS = MappingProxyType({room: dict(map(_read_fitting, rows)) for room, rows in _sections(_FITTINGS).items()})
 """Room -> receptacle type -> how often it stands there."""
