@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from agentrl.errors import ConfigError
 from agentrl.types import StopReason
 
 
@@ -17,8 +18,12 @@ class SamplingParams:
       max_tokens: most tokens to sample in the turn.
       temperature: softmax temperature; 0 is greedy.
       top_p: nucleus mass; 1 samples from the full distribution.
-      stop: strings that end the turn when the sampled text ends with one of them.
+      stop: strings that end the turn once the sampled text holds one of them; the token that completes it is kept
+        whole, so the text may go on behind it.
       stop_token_ids: ids that end the turn (the end-of-message token, usually).
+
+    Raises:
+      ConfigError: a value is out of range.
     """
 
     max_tokens: int = 64
@@ -26,6 +31,14 @@ class SamplingParams:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ConfigError(f"max_tokens must be at least 1, got {self.max_tokens}")
+        if not self.temperature >= 0:
+            raise ConfigError(f"temperature must not be negative, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p must be in (0, 1], got {self.top_p}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +91,5 @@ class Engine(Protocol):
         Everything fed or sampled before is kept: only ``new_ids`` is computed.
 
         Raises:
-          EngineError: unknown session, empty prompt, or ``new_ids`` does not fit into the context.
+          EngineError: unknown session, empty prompt, or no room to sample a token after ``new_ids``.
         """

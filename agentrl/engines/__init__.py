@@ -1,0 +1,1 @@
+"""Engines: language models that keep many conversations (sessions) across turns."""

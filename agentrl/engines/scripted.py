@@ -1,0 +1,144 @@
+"""An engine that plays a script: for tests of everything around an engine, without a model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agentrl.engines.base import Completion, SamplingParams
+from agentrl.errors import EngineError
+from agentrl.seeding import generator
+from agentrl.types import StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What the script says in one turn.
+
+    Attributes:
+      ids: the tokens, in the order sampled.
+      logprobs: of each token in nats; None for 0 (a script is certain of what it says).
+      entropies: of each token in nats; None for 0.
+    """
+
+    ids: Sequence[int]
+    logprobs: Sequence[float] | None = None
+    entropies: Sequence[float] | None = None
+
+
+Script = Callable[[NDArray[np.int32], np.random.Generator], str | Line]
+"""(ids of the whole session so far, the session's generator) -> the turn; text is encoded by the tokenizer."""
+
+
+@dataclass(slots=True)
+class _Session:
+    ids: NDArray[np.int32]
+    rng: np.random.Generator
+
+
+class ScriptedEngine:
+    """An :class:`~agentrl.engines.base.Engine` whose turns come from a function.
+
+    Budgets and stop ids cut a turn as they would cut a model's; stop strings are matched on the decoded text.
+
+    Args:
+      script: says each turn.
+      tokenizer: encodes and decodes text; None is enough for a script of ids without stop strings.
+      max_context: most tokens one session can hold.
+    """
+
+    def __init__(self, script: Script, tokenizer: Any = None, *, max_context: int = 4096) -> None:
+        self._script = script
+        self._tokenizer = tokenizer
+        self._max_context = max_context
+        self._sessions: dict[int, _Session] = {}
+        self._next_handle = 0
+        self.policy_version = 0
+
+    @property
+    def tokenizer(self) -> Any:
+        """The tokenizer that encodes the script's text."""
+        return self._tokenizer
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens one session can hold."""
+        return self._max_context
+
+    @property
+    def num_open(self) -> int:
+        """Sessions that have not been released."""
+        return len(self._sessions)
+
+    def open(self, seed: int) -> int:
+        """Begin an empty session; ``seed`` seeds the generator that the script is given."""
+        return self._add(_Session(np.empty(0, np.int32), generator(seed, "engine")))
+
+    def fork(self, session: int, seed: int) -> int:
+        """Begin a session that continues ``session`` from its present state, with a seed of its own.
+
+        Raises:
+          EngineError: unknown session.
+        """
+        return self._add(_Session(self._get(session).ids, generator(seed, "engine")))
+
+    def release(self, session: int) -> None:
+        """Forget a session.
+
+        Raises:
+          EngineError: unknown session.
+        """
+        self._get(session)
+        del self._sessions[session]
+
+    async def generate(self, session: int, new_ids: NDArray[np.int32], params: SamplingParams) -> Completion:
+        """Append ``new_ids`` and let the script speak.
+
+        Raises:
+          EngineError: unknown session, no ids, no room to sample a token after them, or the script said nothing.
+        """
+        state = self._get(session)
+        if not len(new_ids):
+            raise EngineError("new_ids must not be empty")
+        ids = np.concatenate([state.ids, np.asarray(new_ids, np.int32)])
+        room = self._max_context - len(ids)
+        if room < 1:
+            raise EngineError(f"{len(ids)} ids leave no room to sample in a context of {self._max_context}")
+        said = self._script(ids, state.rng)
+        line = Line(self._tokenizer.encode(said, add_special_tokens=False)) if isinstance(said, str) else said
+        if not len(line.ids):
+            raise EngineError("the script said nothing: a turn has at least one token")
+        length, reason = self._cut(list(line.ids), room, params)
+        spoken = np.asarray(line.ids[:length], np.int32)
+        state.ids = np.concatenate([ids, spoken])
+        return Completion(
+            spoken, _column(line.logprobs, length), _column(line.entropies, length), reason, self.policy_version
+        )
+
+    def _cut(self, ids: list[int], room: int, params: SamplingParams) -> tuple[int, StopReason]:
+        """Return how many of ``ids`` a model would have been allowed to say, and why it stopped there."""
+        limit = min(params.max_tokens, room)
+        for length, token in enumerate(ids[:limit], start=1):
+            if token in params.stop_token_ids:
+                return length, StopReason.END
+            if params.stop and any(text in self._tokenizer.decode(ids[:length]) for text in params.stop):
+                return length, StopReason.STOP_STRING
+        if len(ids) < limit:
+            return len(ids), StopReason.END
+        return limit, StopReason.MAX_TOKENS if limit == params.max_tokens else StopReason.CONTEXT_FULL
+
+    def _add(self, session: _Session) -> int:
+        self._next_handle += 1
+        self._sessions[self._next_handle] = session
+        return self._next_handle
+
+    def _get(self, handle: int) -> _Session:
+        if handle not in self._sessions:
+            raise EngineError(f"no session {handle}: it was never opened or has been released")
+        return self._sessions[handle]
+
+
+def _column(values: Sequence[float] | None, length: int) -> NDArray[np.float32]:
+    return np.zeros(length, np.float32) if values is None else np.asarray(values[:length], np.float32)

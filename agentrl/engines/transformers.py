@@ -1,0 +1,468 @@
+"""Continuous batching over sessions for any causal language model that transformers loads.
+
+Every session owns a slot of a preallocated KV cache, which it keeps across turns: a new turn computes only what it
+adds. A session is always *cached positions plus one pending token*: prefilling feeds all new tokens but the last,
+and the decoding step feeds the pending token of every running session and samples the next one. So there is one
+place that samples, and a session that begins a turn is no different from one in the middle of it.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agentrl.engines.base import Completion, SamplingParams
+from agentrl.engines.sampling import Mix, sample
+from agentrl.engines.slots import ATTENTION, Rows, SlotCache, Window, rows_of
+from agentrl.engines.state import SlotState
+from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
+from agentrl.errors import EngineError
+from agentrl.seeding import generator
+from agentrl.types import StopReason
+
+# A decoding batch may carry idle rows between running ones, since a gathered copy of the cache costs more, until
+# they are half of it.
+_MAX_GAP = 2.0
+
+
+@dataclass(slots=True, eq=False)
+class _Session:
+    """One conversation: ``length`` positions cached in ``slot``, then the ``pending`` token."""
+
+    slot: int
+    length: int = 0
+    pending: int | None = None
+    request: "_Request | None" = None
+    is_lost: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """One turn: feed ``fed``, then sample from ``start`` cached positions on, until there are ``end``."""
+
+    session: _Session
+    fed: NDArray[np.int64]
+    start: int
+    end: int
+    rule: int
+    params: SamplingParams
+    future: "asyncio.Future[Completion]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """The running slots, as the decoding step addresses them."""
+
+    slots: NDArray[np.int64]
+    in_rows: NDArray[np.int64]
+    """Index of each running slot among the rows."""
+    rows: Rows
+    mix: Mix
+
+
+class TransformersEngine:
+    """An :class:`~agentrl.engines.base.Engine` around a transformers model that it shares with the trainer.
+
+    A background task steps the batch while requests are there and ends when none is left, so nothing needs closing
+    and each ``asyncio.run`` finds the engine idle. A step either prefills all waiting turns or samples one token for
+    all running ones; between steps the event loop runs the environments. Waiting rows are prefilled once they have
+    been idle for ``prefill_patience`` steps of the running batch in sum: what their waiting costs then equals what
+    interrupting the others costs.
+
+    Args:
+      model: a causal LM with full attention in all layers (``transformers.PreTrainedModel``, or peft's wrapper).
+      tokenizer: its tokenizer; None is enough where no stop strings are used.
+      max_sessions: slots; more sessions cannot be open at a time.
+      max_context: most tokens one session can hold.
+      prefill_patience: see above; 0 prefills at once.
+      prefill_tokens: most (padded) tokens in one prefilling pass.
+      device: moves the model there; by default it stays where it is.
+
+    Raises:
+      EngineError: the model has attention that slots cannot serve, or fewer positions than ``max_context``.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        max_sessions: int = 64,
+        max_context: int = 1024,
+        prefill_patience: float = 0.5,
+        prefill_tokens: int = 4096,
+        device: torch.device | str | None = None,
+    ) -> None:
+        _refuse_unsupported(model.config, max_context)
+        self._model = model if device is None else model.to(device)
+        self._tokenizer = tokenizer
+        self._max_context = max_context
+        self._prefill_patience = prefill_patience
+        self._prefill_tokens = prefill_tokens
+        weight = next(model.parameters())
+        self._device: torch.device = weight.device
+        self._cache = SlotCache(max_sessions, max_context, weight.dtype, weight.device)
+        self._state = SlotState(max_sessions, max_context, weight.device)
+        self._rules = StopRules(tokenizer, model.config.vocab_size, weight.device)
+        self._free = list(range(max_sessions))
+        self._sessions: dict[int, _Session] = {}
+        self._next_handle = 0
+        self._waiting: list[_Request] = []
+        self._running: dict[int, _Request] = {}
+        self._batch: _Batch | None = None
+        self._idle_steps = 0
+        self._task: asyncio.Task[None] | None = None
+        self._policy_version = 0
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens one session can hold."""
+        return self._max_context
+
+    @property
+    def policy_version(self) -> int:
+        """Version of the weights, stamped on every completion. The trainer raises it after changing them.
+
+        Raises:
+          EngineError: it is set while sessions are open: their keys and values are of the old weights.
+        """
+        return self._policy_version
+
+    @policy_version.setter
+    def policy_version(self, version: int) -> None:
+        if self._sessions:
+            raise EngineError(
+                f"{len(self._sessions)} sessions are open while the policy version changes to {version}: "
+                "their keys and values are of the old weights; release them first"
+            )
+        self._policy_version = version
+
+    # -- sessions ------------------------------------------------------------------------------------------------
+
+    def open(self, seed: int) -> int:
+        """Begin an empty session whose sampling is seeded by ``seed``; return its handle.
+
+        Raises:
+          EngineError: all slots are taken.
+        """
+        if not self._free:
+            raise EngineError(
+                f"all {len(self._sessions)} slots are taken: release a session, or raise max_sessions "
+                "or lower the number of concurrent rollouts"
+            )
+        session = _Session(heapq.heappop(self._free))
+        uniforms = generator(seed, "engine").random(self._max_context, dtype=np.float32)
+        self._state.uniforms_KS[session.slot] = torch.from_numpy(uniforms).to(self._device)
+        self._next_handle += 1
+        self._sessions[self._next_handle] = session
+        return self._next_handle
+
+    def fork(self, session: int, seed: int) -> int:
+        """Begin a session that continues ``session`` from its present state, with a seed of its own.
+
+        The keys and values are copied; with the seed of ``session`` it would sample the same.
+
+        Raises:
+          EngineError: unknown or busy session, or all slots are taken.
+        """
+        parent = self._idle_session(session)
+        handle = self.open(seed)
+        child = self._sessions[handle]
+        child.length, child.pending = parent.length, parent.pending
+        self._cache.copy(parent.slot, child.slot, parent.length)
+        return handle
+
+    def release(self, session: int) -> None:
+        """Forget a session; a turn it is sampling is cancelled.
+
+        Raises:
+          EngineError: unknown session.
+        """
+        released = self._session(session)
+        if released.request is not None:
+            released.request.future.cancel()
+            self._drop(released.request)
+        del self._sessions[session]
+        heapq.heappush(self._free, released.slot)
+
+    async def generate(self, session: int, new_ids: NDArray[np.int32], params: SamplingParams) -> Completion:
+        """Append ``new_ids`` to the session and sample a turn.
+
+        Raises:
+          EngineError: unknown, busy or lost session, no ids or ids outside the vocabulary, or no room to sample a
+            token after them; or the model failed, which loses the sessions that were generating.
+        """
+        request = self._admit(self._idle_session(session), np.asarray(new_ids, np.int64), params)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+        try:
+            return await request.future
+        finally:
+            if request.session.request is request:
+                self._drop(request)
+                request.session.is_lost = True
+
+    def _session(self, handle: int) -> _Session:
+        if handle not in self._sessions:
+            raise EngineError(f"no session {handle}: it was never opened or has been released")
+        return self._sessions[handle]
+
+    def _idle_session(self, handle: int) -> _Session:
+        session = self._session(handle)
+        if session.is_lost:
+            raise EngineError(f"session {handle} was interrupted in the middle of a turn: release it")
+        if session.request is not None:
+            raise EngineError(f"session {handle} is still sampling a turn: await it first")
+        return session
+
+    def _admit(self, session: _Session, ids: NDArray[np.int64], params: SamplingParams) -> _Request:
+        vocab_size = self._model.config.vocab_size
+        if ids.ndim != 1 or not len(ids):
+            raise EngineError(f"new_ids must be a non-empty vector of ids, got shape {ids.shape}")
+        if ids.min() < 0 or ids.max() >= vocab_size:
+            raise EngineError(f"new_ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size} ids")
+        pending = [] if session.pending is None else [session.pending]
+        tokens = np.concatenate([np.asarray(pending, np.int64), ids])
+        start = session.length + len(tokens) - 1
+        room = self._max_context - 1 - start
+        if room < 1:
+            raise EngineError(
+                f"{len(ids)} new ids after {session.length + len(pending)} leave no room to sample in a context "
+                f"of {self._max_context}: raise max_context or shorten the observation"
+            )
+        end = start + min(params.max_tokens, room)
+        future = asyncio.get_running_loop().create_future()
+        request = _Request(session, tokens[:-1], start, end, self._rules.index(params), params, future)
+        session.pending, session.request = int(tokens[-1]), request
+        self._waiting.append(request)
+        return request
+
+    # -- the background task -------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        """Step until no request is left. A failure reaches everyone who waits, and nobody else."""
+        try:
+            with self._serving():
+                while True:
+                    await asyncio.sleep(0)
+                    if self._waiting or self._running:
+                        self._step()
+                    if not (self._waiting or self._running):
+                        return
+        except Exception as error:
+            self._abandon(error)
+        finally:
+            self._abandon(None)
+
+    @contextmanager
+    def _serving(self) -> Iterator[None]:
+        """Put the model into evaluation mode (no dropout, no checkpointing) and back."""
+        was_training = self._model.training
+        if was_training:
+            self._model.eval()
+        try:
+            yield
+        finally:
+            if was_training:
+                self._model.train()
+
+    @torch.no_grad()
+    def _step(self) -> None:
+        self._idle_steps += len(self._waiting)
+        if self._waiting and self._idle_steps >= self._prefill_patience * len(self._running):
+            waiting, self._waiting, self._idle_steps = self._waiting, [], 0
+            self._prefill(waiting)
+        else:
+            self._decode()
+
+    def _abandon(self, error: Exception | None) -> None:
+        """Fail (or without an error cancel) every request; their sessions are lost."""
+        for request in (*self._waiting, *self._running.values()):
+            if request.future.done():
+                continue
+            if error is None:
+                request.future.cancel()
+            else:
+                failure = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+                failure.__cause__ = error
+                request.future.set_exception(failure)
+        for request in (*self._waiting, *self._running.values()):
+            request.session.is_lost = True
+            self._drop(request)
+
+    def _drop(self, request: _Request) -> None:
+        """Take a request out of the schedule."""
+        session = request.session
+        session.request = None
+        if self._running.get(session.slot) is request:
+            del self._running[session.slot]
+            self._state.stop(session.slot)
+            self._batch = None
+        elif request in self._waiting:
+            self._waiting.remove(request)
+
+    # -- prefilling ----------------------------------------------------------------------------------------------
+
+    def _prefill(self, requests: list[_Request]) -> None:
+        """Compute keys and values of everything that ``requests`` feed, then let them decode."""
+        for request in requests:
+            self._running[request.session.slot] = request
+        pending = sorted((r for r in requests if len(r.fed)), key=lambda r: len(r.fed), reverse=True)
+        while pending:
+            width = min(len(pending[0].fed), self._prefill_tokens)
+            size = max(1, self._prefill_tokens // width)
+            # Much shorter rows wait for a group of their own: padding them costs more than another pass.
+            group = [r for r in pending[:size] if 2 * len(r.fed) >= len(pending[0].fed)]
+            pending = pending[len(group) :]
+            self._prefill_group(sorted(group, key=lambda r: r.session.slot))
+        for request in requests:
+            session = request.session
+            session.length = request.start
+            assert session.pending is not None
+            self._state.start(session.slot, session.pending, request.start, request.end, request.rule, request.params)
+        self._batch = None
+
+    def _prefill_group(self, group: list[_Request]) -> None:
+        """Feed the rows of ``group`` side by side, in pieces of at most ``prefill_tokens`` columns."""
+        slots = np.array([request.session.slot for request in group])
+        rows = rows_of(slots, self._device)
+        for first in range(0, max(len(request.fed) for request in group), self._prefill_tokens):
+            pieces = [request.fed[first : first + self._prefill_tokens] for request in group]
+            width = max(len(piece) for piece in pieces)
+            ids = np.zeros((len(group), width), np.int64)
+            positions = np.full((len(group), width), self._max_context)
+            for row, (request, piece) in enumerate(zip(group, pieces, strict=True)):
+                begin = request.session.length + first
+                ids[row, : len(piece)] = piece
+                positions[row, : len(piece)] = np.arange(begin, begin + len(piece))
+            real = positions < self._max_context
+            context = int(positions[real].max()) + 1
+            positions_BT = torch.from_numpy(positions).to(self._device)
+            window = self._cache.open_window(rows, positions_BT, self._rounded(context))
+            self._forward(torch.from_numpy(ids).to(self._device), window)
+
+    # -- decoding ------------------------------------------------------------------------------------------------
+
+    def _decode(self) -> None:
+        """Sample one token for every running session."""
+        batch = self._batch = self._batch or self._gather_batch()
+        state, rows = self._state, batch.rows
+        positions_B = state.lengths_K[rows]
+        context = int(state.host_lengths_K[batch.slots].max()) + 1
+        window = self._cache.open_window(rows, positions_B[:, None], self._rounded(context))
+        logits_BV = self._forward(state.pending_K[rows][:, None], window)
+        slots_B = window.slots_B1[:, 0]
+        sampled = sample(
+            logits_BV,
+            state.temperature_K[rows],
+            state.top_p_K[rows],
+            state.uniforms_KS[slots_B, positions_B],
+            batch.mix,
+        )
+        # Idle rows in between write where nobody reads: behind the tokens of their last turn.
+        state.ids_KS[slots_B, positions_B] = sampled.ids_B
+        state.stats_KS2[slots_B, positions_B] = torch.stack([sampled.logprobs_B, sampled.entropies_B], dim=1)
+        state.pending_K[rows] = sampled.ids_B
+        state.lengths_K[rows] += state.running_K[rows]
+        codes_B = self._rules.codes_RV[state.rule_K[rows], sampled.ids_B].cpu().numpy()
+        codes = codes_B[batch.in_rows]
+        state.host_lengths_K[batch.slots] += 1
+        is_over = state.host_lengths_K[batch.slots] >= state.host_ends_K[batch.slots]
+        for index in np.flatnonzero(is_over | (codes != GO_ON)):
+            self._end_turn(self._running[int(batch.slots[index])], int(codes[index]))
+
+    def _gather_batch(self) -> _Batch:
+        """Address the running slots, after moving the highest into free ones where they have become sparse."""
+        slots = np.flatnonzero(self._state.host_running_K)
+        if int(slots[-1]) + 1 - int(slots[0]) > _MAX_GAP * len(slots):
+            while self._free and self._free[0] < max(self._running):
+                self._move(max(self._running), heapq.heappop(self._free))
+            slots = np.flatnonzero(self._state.host_running_K)
+        rows = rows_of(slots, self._device, max_gap=_MAX_GAP)
+        in_rows = slots - rows.start if isinstance(rows, slice) else np.arange(len(slots))
+        return _Batch(slots, in_rows, rows, self._state.mix())
+
+    def _move(self, source: int, target: int) -> None:
+        request = self._running.pop(source)
+        self._cache.copy(source, target, int(self._state.host_lengths_K[source]))
+        self._state.move(source, target)
+        request.session.slot = target
+        self._running[target] = request
+        heapq.heappush(self._free, source)
+
+    def _end_turn(self, request: _Request, code: int) -> None:
+        """Resolve ``request`` if its last token ended the turn."""
+        state, session, params = self._state, request.session, request.params
+        length = int(state.host_lengths_K[session.slot])
+        span = slice(request.start, length)
+        if code == END:
+            reason = StopReason.END
+        elif code == MAYBE and self._rules.completed(self._sampled(session.slot, span), params.stop):
+            reason = StopReason.STOP_STRING
+        elif length < request.end:
+            return
+        else:
+            reason = StopReason.MAX_TOKENS if length - request.start == params.max_tokens else StopReason.CONTEXT_FULL
+        ids = self._sampled(session.slot, span)
+        stats = state.stats_KS2[session.slot, span].cpu().numpy()
+        session.length, session.pending = length, int(ids[-1])
+        self._drop(request)
+        if not request.future.done():
+            request.future.set_result(
+                Completion(ids, stats[:, 0].copy(), stats[:, 1].copy(), reason, self._policy_version)
+            )
+
+    def _sampled(self, slot: int, span: slice) -> NDArray[np.int32]:
+        ids: NDArray[np.int32] = self._state.ids_KS[slot, span].cpu().numpy().astype(np.int32)
+        return ids
+
+    # -- the model -----------------------------------------------------------------------------------------------
+
+    def _forward(self, ids_BT: Tensor, window: Window) -> Tensor:
+        """Run the model over the window; return the scores after each row's last column, (B, V)."""
+        config = self._model.config
+        before = config._attn_implementation
+        config._attn_implementation = ATTENTION
+        try:
+            output = self._model(
+                input_ids=ids_BT,
+                position_ids=window.positions_BT.clamp(max=self._max_context - 1),
+                attention_mask=window.mask_B1TS,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
+        finally:
+            config._attn_implementation = before
+        logits: Tensor = output.logits[:, -1]
+        return logits
+
+    def _rounded(self, context: int) -> int:
+        """Round up to a multiple of 8, which attention kernels on GPU want of a mask."""
+        return min(-(-context // 8) * 8, self._max_context)
+
+
+def _refuse_unsupported(config: Any, max_context: int) -> None:
+    kinds = set(getattr(config, "layer_types", None) or [])
+    window = getattr(config, "sliding_window", None)
+    slides = "sliding_attention" in kinds or (not kinds and window is not None)
+    if kinds - {"full_attention", "sliding_attention"} or (slides and (window is None or window < max_context)):
+        raise EngineError(
+            f"{type(config).__name__} has layers {sorted(kinds)} with a sliding window of {window}: slots serve "
+            f"full attention, or a window of at least max_context ({max_context})"
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and positions < max_context:
+        raise EngineError(f"the model has {positions} positions, fewer than max_context {max_context}: lower it")
