@@ -4,6 +4,7 @@ from agentrl.env import Outcome as Outcome
 from agentrl.env import Snapshot as Snapshot
 from agentrl.env import SnapshotLevel as SnapshotLevel
 from agentrl.env import TextEnv as TextEnv
+from agentrl.env import TurnResult as TurnResult
 from agentrl.env import advance as advance
 from agentrl.env import finish as finish
 from agentrl.env import make as make

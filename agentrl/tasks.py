@@ -2,13 +2,15 @@
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import numpy as np
 
-from agentrl.errors import TaskNotFoundError, nearest
+from agentrl.errors import DataError, TaskNotFoundError, nearest
+from agentrl.seeding import generator
 
 Payload = TypeVar("Payload")
 
@@ -71,3 +73,57 @@ class TaskSet(ABC, Generic[Payload]):
         if not len(ids):
             raise TaskNotFoundError(f"split {split!r} is empty")
         return self.ref(ids[int(rng.integers(len(ids)))])
+
+
+class DrawnTasks(TaskSet[Payload]):
+    """Tasks drawn at random, in splits that are disjoint because the hash of a task decides which split it is in.
+
+    Task ``train/7`` is the first draw of the random stream ``(seed, "train/7")`` that belongs to ``train``: it is the
+    same in every process, and whatever else is drawn.
+
+    Args:
+      draw: makes the content of a task, or None to draw again. Equal contents must have equal ``repr``.
+      sizes: how many tasks each split has.
+      seed: other seeds give other tasks, in the same splits: what is in ``valid`` for one is in ``train`` for none.
+
+    Raises:
+      DataError: (from `load` and `ref`) ``draw`` keeps returning None.
+    """
+
+    MAX_DRAWS = 100_000
+
+    def __init__(
+        self, draw: Callable[[np.random.Generator], Payload | None], sizes: Mapping[str, int], seed: int = 0
+    ) -> None:
+        self._draw, self._seed = draw, seed
+        self._splits = {split: [f"{split}/{number}" for number in range(size)] for split, size in sizes.items()}
+        self._split_of = {task_id: split for split, ids in self._splits.items() for task_id in ids}
+        self._find = lru_cache(maxsize=4096)(self._search)
+
+    @property
+    def splits(self) -> Mapping[str, Sequence[str]]:
+        """Task ids by split: ``train/0``, ``train/1`` and so on."""
+        return self._splits
+
+    def load(self, task_id: str) -> Payload:
+        """Return the content of a task."""
+        return self._find(task_id)[0]
+
+    def ref(self, task_id: str) -> TaskRef:
+        """Return the address of ``task_id``.
+
+        Raises:
+          TaskNotFoundError: no split holds the id; the message names the nearest one.
+        """
+        if task_id not in self._split_of:
+            raise TaskNotFoundError(f"no task {task_id!r}{nearest(task_id, self._split_of)}")
+        return TaskRef(task_id, self._split_of[task_id], self._find(task_id)[1])
+
+    def _search(self, task_id: str) -> tuple[Payload, str]:
+        rng, names = generator(self._seed, "task", task_id), list(self._splits)
+        for _ in range(self.MAX_DRAWS):
+            task = self._draw(rng)
+            digest = content_digest(repr(task))
+            if task is not None and names[int(digest, 16) % len(names)] == self._split_of[task_id]:
+                return task, digest
+        raise DataError(f"{self.MAX_DRAWS} draws gave no acceptable task for {task_id!r}: ease what is asked of tasks")
