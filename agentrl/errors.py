@@ -53,3 +53,13 @@ def nearest(name: str, options: Iterable[str]) -> str:
     if 0 < len(known) <= 20:
         return "; there are " + ", ".join(sorted(known))
     return ""
+
+
+def check_choice(name: str, value: str, options: tuple[str, ...]) -> None:
+    """Check that an option has one of its values.
+
+    Raises:
+      ConfigError: it has not; the message names the nearest.
+    """
+    if value not in options:
+        raise ConfigError(f"{name} is {value!r}, expected one of {list(options)}{nearest(str(value), options)}")

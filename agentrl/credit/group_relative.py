@@ -7,10 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from agentrl.credit.normalise import Baseline, Scale, check_choice, normalise
+from agentrl.credit.normalise import Baseline, Scale, normalise
 from agentrl.credit.returns import discounted_returns, episode_returns
 from agentrl.credit.segments import FloatN, sums
 from agentrl.credit.table import TurnTable, scored_rows
+from agentrl.errors import check_choice
 
 Weight = Literal["trajectory", "turn", "token"]
 

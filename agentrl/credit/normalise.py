@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from agentrl.credit.segments import FloatN, IntN, sums
-from agentrl.errors import ConfigError, nearest
+from agentrl.errors import check_choice
 
 Scale = Literal["std", "none"]
 Baseline = Literal["mean", "leave_one_out"]
@@ -78,12 +78,6 @@ def normalise(
         return centred_I
     std_I = moments.std_K[key_I]
     return np.where(std_I > 0.0, centred_I / (std_I + eps), 0.0)
-
-
-def check_choice(name: str, value: str, options: tuple[str, ...]) -> None:
-    """Raise ConfigError unless the value is one of the options."""
-    if value not in options:
-        raise ConfigError(f"{name} is {value!r}, expected one of {list(options)}{nearest(str(value), options)}")
 
 
 def _ratio(numerator: FloatN, denominator: FloatN) -> FloatN:

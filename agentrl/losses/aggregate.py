@@ -1,0 +1,91 @@
+"""From a loss per token to a number: every average is a sum with weights that are known before the batch is cut.
+
+Axis suffix: ``_L`` tokens of a packed batch.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from agentrl.errors import ConfigError, check_choice
+from agentrl.losses.ratio import whole
+
+Aggregation = Literal["token_mean", "sequence_mean", "group_mean", "constant"]
+
+
+def token_weights(
+    mask: Tensor,
+    *,
+    mode: Aggregation = "token_mean",
+    denominator: float | Tensor | None = None,
+    sequence_index: Tensor | None = None,
+    group_index: Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Weight of each token's loss in the total, which is then Σ weight · loss.
+
+    Over the whole batch of an update, with M tokens in the mask:
+
+        token_mean      1 / M                                  every token counts the same (DAPO, arXiv:2503.14476)
+        sequence_mean   1 / (tokens of its sequence × sequences)      every sequence counts the same (GRPO, GSPO)
+        group_mean      1 / (tokens of its group × groups)            every task counts the same
+        constant        1 / denominator                        length does not count (Dr. GRPO, arXiv:2503.20783)
+
+    Compute the weights once per update and cut them with the batch: the sum of the micro-batches' losses, and of their
+    gradients, then does not depend on the cut. Or give ``denominator`` (tokens, sequences, or groups of the whole
+    batch) to compute them per micro-batch; a sequence, for "group_mean" a group, must then not be cut itself.
+
+    Args:
+      mask: bool, tokens that count; the others get weight 0. Sequences and groups without any do not count.
+      mode: see above.
+      denominator: the count to divide by; None for the one of this batch. Required for "constant".
+      sequence_index: int64 sequence of each token, for "sequence_mean".
+      group_index: int64 group of each token, for "group_mean".
+      dtype: of the weights.
+
+    Raises:
+      ConfigError: unknown mode, a missing index or denominator, or a denominator that is not positive.
+    """
+    check_choice("aggregation mode", mode, ("token_mean", "sequence_mean", "group_mean", "constant"))
+    if denominator is not None and denominator <= 0:
+        raise ConfigError(
+            f"denominator is {float(denominator)}: it counts tokens, sequences or groups, so it is positive"
+        )
+    weight_L = mask.to(dtype)
+    if mode in ("token_mean", "constant"):
+        if mode == "constant" and denominator is None:
+            raise ConfigError("mode 'constant' needs denominator, for example sequences × most tokens of one")
+        return weight_L / (weight_L.sum().clamp(min=1.0) if denominator is None else denominator)
+    name, index_L = ("sequence", sequence_index) if mode == "sequence_mean" else ("group", group_index)
+    if index_L is None:
+        raise ConfigError(f"mode {mode!r} needs {name}_index: the {name} number of each token")
+    index_L = torch.where(mask, index_L, 0)
+    count_S = weight_L.new_zeros(int(index_L.max()) + 1 if len(index_L) else 0).index_add(0, index_L, weight_L)
+    segments = (count_S > 0).sum().clamp(min=1) if denominator is None else denominator
+    return weight_L / count_S.clamp(min=1.0)[index_L] / segments
+
+
+def aggregate(
+    losses: Tensor,
+    mask: Tensor | None = None,
+    *,
+    mode: Aggregation = "token_mean",
+    denominator: float | Tensor | None = None,
+    sequence_index: Tensor | None = None,
+    group_index: Tensor | None = None,
+) -> Tensor:
+    """Reduce a loss per token to a 0-d tensor: Σ `token_weights` · loss.
+
+    A batch without tokens gives 0 and still touches the parameters, which keeps distributed ranks in step.
+    """
+    mask_L = whole(mask, losses)
+    weight_L = token_weights(
+        mask_L,
+        mode=mode,
+        denominator=denominator,
+        sequence_index=sequence_index,
+        group_index=group_index,
+        dtype=losses.dtype,
+    )
+    return (torch.where(mask_L, losses, 0.0) * weight_L).sum()
