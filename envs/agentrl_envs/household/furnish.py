@@ -45,12 +45,11 @@ def affordances(thing: str) -> frozenset[Affordance]:
 def start_places(room: str, thing: str, present: Iterable[str]) -> dict[str, float]:
     """Return weights of the receptacle types among ``present`` where ``thing`` may start.
 
-    The weights are percentages of the official games; a type that may hold the thing but never did counts half a
-    percent, as in a room without any usual place it must start somewhere.
+    Those are the types that may hold it (for a lamp, where lamps were seen), so that nothing is taken that cannot be
+    put down again. The weights are percentages of the official games; where it was never seen it counts half a percent.
     """
-    habit = HABITS[room][thing].places
-    weights = {type_: float(habit.get(type_, 0.5 * (thing in HOLDS.get(type_, ())))) for type_ in present}
-    return {type_: weight for type_, weight in weights.items() if weight}
+    seen = HABITS[room][thing].places
+    return {t: float(seen.get(t, 0.5)) for t in present if thing in HOLDS.get(t, ()) or (thing in LAMPS and t in seen)}
 
 
 def draw_goal(rng: np.random.Generator, layout: Layout, task: TaskType) -> Goal | None:

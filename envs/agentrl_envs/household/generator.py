@@ -133,9 +133,17 @@ class GeneratedGames(TaskSet[Game]):
         numbers = dict(zip(SPLITS, (num_train, num_valid_seen, num_valid_unseen), strict=True))
         self._splits = MappingProxyType({split: _Ids(split, tuple(tasks), n) for split, n in numbers.items()})
         self._cached = lru_cache(maxsize=8192)(self._generate)
-        self._arguments = {"receptacles": receptacles, "objects": objects, "closed": closed, "shared": shared}
-        self._arguments |= {"difficulty": difficulty, "rooms": tuple(rooms), "tasks": tuple(tasks), "seed": seed}
-        self._arguments |= {f"num_{split}": number for split, number in numbers.items()}
+        self._arguments: dict[str, Any] = {
+            "difficulty": difficulty,
+            "receptacles": receptacles,
+            "objects": objects,
+            "closed": closed,
+            "shared": shared,
+            "rooms": tuple(rooms),
+            "tasks": tuple(tasks),
+            "seed": seed,
+            **{f"num_{split}": number for split, number in numbers.items()},
+        }
 
     def __reduce__(self) -> tuple[Any, ...]:
         return partial(GeneratedGames, **self._arguments), ()
