@@ -16,7 +16,7 @@ class WindowContext:
     The task is the episode's first observation. The prompt reads as a transcript, an action on a line behind ``>``::
 
         <first observation>
-        (3 earlier turns left out)
+        (earlier turns left out: 3)
         <observation>
         > <action>
         <current observation>
@@ -80,7 +80,7 @@ class WindowConversation:
         left_out = max(0, len(self._past) - self._context.k)
         pieces = [self._past[0][0], "\n"]
         if left_out:
-            pieces.append(f"({left_out} earlier turns left out)\n")
+            pieces.append(f"(earlier turns left out: {left_out})\n")
         for index, (observation, action) in enumerate(self._past[left_out:], left_out):
             # The first observation is shown already, as the task.
             pieces += [observation, "\n"] if index else []

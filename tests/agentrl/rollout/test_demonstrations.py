@@ -1,0 +1,174 @@
+"""Scripted demonstrators and the form of their records."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agentrl.context import Context, make_context
+from agentrl.engines.base import SamplingParams
+from agentrl.env import Expert, Info, Outcome
+from agentrl.errors import ConfigError, DataError, TaskNotFoundError
+from agentrl.rollout import EpisodeSpec, FallibleExpert, Limits, Rollout, demonstrate
+from agentrl.seeding import generator
+from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, recite
+
+TASKS = ["corridor-2", "corridor-5", "corridor-3"] * 10
+
+
+@pytest.fixture
+def context() -> Context:
+    return make_context(byte_tokenizer())
+
+
+@pytest.mark.parametrize("kind", ["append", "window"])
+@pytest.mark.parametrize("protocol", ["bare", "tags"])
+@pytest.mark.parametrize("show_admissible", [False, True])
+def test_a_demonstration_is_what_an_engine_would_have_recorded(kind: str, protocol: str, show_admissible: bool) -> None:
+    """The same episode is played again by an engine that says what was demonstrated: equal, log-probs included."""
+    context = make_context(byte_tokenizer(), kind, protocol=protocol, show_admissible=show_admissible)
+    for shown in demonstrate(Corridor, TASKS[:3], context, seed=4, wander=0.3):
+        texts = [context.protocol.write(turn.action) for turn in shown.turns]
+        engine = TracedEngine(recite(context.chat, *texts), context.chat.tokenizer)
+        engine.policy_version = 0
+        with Rollout(Corridor, engine, context, SamplingParams()) as rollout:
+            spec = EpisodeSpec(shown.id, shown.group, shown.task_id, shown.seed, sampling_seed=0)
+            (played,) = rollout.collect([spec]).trajectories
+        assert played.turns == shown.turns
+        assert (played.outcome, played.score) == (shown.outcome, shown.score)
+        assert [s.ids_L.tolist() for s in shown.sequences] == engine.finished
+        for mine, theirs in zip(shown.sequences, played.sequences, strict=True):
+            for name in ("ids_L", "action_mask_L", "behavior_logprobs_L", "entropies_L", "turns_L"):
+                np.testing.assert_array_equal(getattr(mine, name), getattr(theirs, name), strict=True)
+
+
+def test_an_infallible_expert_wins_by_the_shortest_way(context: Context) -> None:
+    shown = demonstrate(Corridor, TASKS, context, seed=0)
+    assert [t.task_id for t in shown] == TASKS
+    assert all(t.outcome is Outcome.SUCCESS for t in shown)
+    assert [len(t.turns) for t in shown] == [3, 6, 4] * 10
+    assert len({t.seed for t in shown}) == len({t.id for t in shown}) == 30
+
+
+def test_a_wandering_expert_finds_back(context: Context) -> None:
+    """The default expert's plan is worthless after a departure: it makes a new one."""
+    shown = demonstrate(lambda: Corridor(max_turns=60), TASKS, context, seed=0, wander=0.3)
+    assert all(t.success for t in shown)
+    assert sum(len(t.turns) for t in shown) > 130 + 30
+    assert any(turn.action == "left" for t in shown for turn in t.turns)
+
+
+def test_demonstrations_are_reproducible_and_seeds_matter(context: Context) -> None:
+    first, again, other = (demonstrate(Corridor, TASKS[:6], context, seed=s, wander=0.3) for s in (1, 1, 2))
+    assert [t.turns for t in first] == [t.turns for t in again]
+    assert [t.turns for t in first] != [t.turns for t in other]
+
+
+def test_limits_hold(context: Context) -> None:
+    (shown,) = demonstrate(Corridor, ["corridor-5"], context, seed=0, limits=Limits(max_turns=2))
+    assert (shown.outcome, len(shown.turns)) == (Outcome.TRUNCATED, 2)
+    (shown,) = demonstrate(Corridor, ["corridor-5"], context, seed=0, limits=Limits(max_context=80))
+    assert shown.outcome is Outcome.TRUNCATED
+    assert 0 < len(shown.sequences[0]) <= 80
+    # A message is not begun that would be cut off.
+    (shown,) = demonstrate(Corridor, ["corridor-5"], context, seed=0, limits=Limits(max_sampled_tokens=15))
+    assert shown.num_tokens == 12
+    assert "3 tokens left, 6 needed" in shown.outcome_reason
+
+
+def test_an_action_that_cannot_be_written_is_an_error(context: Context) -> None:
+    class Mumbler(Corridor):
+        def expert(self, rng: np.random.Generator) -> Expert:
+            return lambda observation, info: " right "
+
+    with pytest.raises(DataError, match="' right ' is read back as 'right'"):
+        demonstrate(Mumbler, ["corridor-2"], context, seed=0)
+
+
+def test_a_task_that_does_not_exist_is_an_error_and_the_world_is_closed(context: Context) -> None:
+    env = Corridor()
+    with pytest.raises(TaskNotFoundError):
+        demonstrate(lambda: env, ["corridor-99"], context, seed=0)
+    assert env._closed
+
+
+# -- FallibleExpert ----------------------------------------------------------------------------------------------------
+
+INFO: Info = {"admissible_actions": ["take cup", "take mug", "go north", "go south"]}
+N = 4000
+
+
+def right(observation: str, info: Info) -> str:
+    return "take cup"
+
+
+def counts(**knobs: Any) -> dict[str, float]:
+    expert = FallibleExpert(right, generator(0, "expert"), **knobs)
+    actions = [expert("", INFO) for _ in range(N)]
+    return {action: actions.count(action) / N for action in INFO["admissible_actions"] or ()}
+
+
+def test_an_expert_that_never_errs_is_right() -> None:
+    assert counts(wander=0.0)["take cup"] == 1
+
+
+def test_wandering_is_uniform_over_the_other_actions() -> None:
+    share = counts(wander=0.3)
+    # Four standard deviations of a share of 0.1 in 4000 draws are 0.019.
+    assert share == pytest.approx({"take cup": 0.7, "take mug": 0.1, "go north": 0.1, "go south": 0.1}, abs=0.03)
+
+
+def test_a_mistake_is_of_the_same_kind() -> None:
+    share = counts(wander=0.0, mistake=0.25)
+    assert share == pytest.approx({"take cup": 0.75, "take mug": 0.25, "go north": 0, "go south": 0}, abs=0.03)
+
+
+def test_a_mistake_where_nothing_is_of_the_kind_is_any_other_action() -> None:
+    expert = FallibleExpert(right, generator(0), wander=0.0, mistake=1.0)
+    assert {expert("", {"admissible_actions": ["take cup", "look"]}) for _ in range(9)} == {"look"}
+
+
+def test_where_nothing_else_can_be_done_the_expert_is_right() -> None:
+    expert = FallibleExpert(right, generator(0), wander=1.0)
+    assert expert("", {"admissible_actions": ["take cup"]}) == "take cup"
+
+
+def test_the_expert_sees_every_observation_also_when_overruled() -> None:
+    seen: list[str] = []
+
+    def attentive(observation: str, info: Info) -> str:
+        seen.append(observation)
+        return "take cup"
+
+    expert = FallibleExpert(attentive, generator(0), wander=1.0)
+    for turn in range(5):
+        assert expert(str(turn), INFO) != "take cup"
+    assert seen == list("01234")
+
+
+def test_forgetting_starts_a_new_expert_after_a_departure_only() -> None:
+    renewed: list[int] = []
+
+    def renew() -> Expert:
+        renewed.append(1)
+        return right
+
+    steady = FallibleExpert(right, generator(0), wander=0.0, forget=1.0, renew=renew)
+    for _ in range(20):
+        steady("", INFO)
+    assert not renewed
+    wandering = FallibleExpert(right, generator(0), wander=1.0, forget=1.0, renew=renew)
+    for _ in range(20):
+        wandering("", INFO)
+    assert len(renewed) == 19
+
+
+@pytest.mark.parametrize("knobs", [{"wander": 1.5}, {"mistake": -0.1}, {"forget": 2.0}, {"forget": 0.5}])
+def test_impossible_knobs_are_refused(knobs: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(knobs))):
+        FallibleExpert(right, generator(0), **knobs)  # type: ignore[arg-type]
+
+
+def test_errors_need_a_list_of_actions() -> None:
+    with pytest.raises(ConfigError, match="lists its admissible actions"):
+        FallibleExpert(right, generator(0), wander=1.0)("", {"admissible_actions": None})
