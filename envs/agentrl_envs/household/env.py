@@ -1,0 +1,111 @@
+"""The household environment: find, clean, heat, cool and bring things, as in ALFWorld."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agentrl.env import Expert, TextEnv, TurnResult, advance, finish
+from agentrl.tasks import TaskRef, TaskSet
+from agentrl_envs.household.dialect import find_dialect
+from agentrl_envs.household.game import Game
+from agentrl_envs.household.games import OfficialGames
+from agentrl_envs.household.world import NOTHING_HAPPENS, State, World
+
+_CACHED_WORLDS = 64
+
+
+class HouseholdEnv(TextEnv):
+    """A text household with the rules, texts and rewards of ALFWorld (arXiv:2010.03768), in native Python.
+
+    On official games it answers string by string as the real engine does (release 0.4.2), commands, texts, rewards
+    and endings. The reward is 1 when the goal is reached, which ends the episode, and 0 otherwise; nothing can fail.
+
+    Args:
+      games: path of official games (see `OfficialGames`), a task set of games, or None for generated games.
+      split: where ``reset`` draws a game from.
+      max_turns: episodes are truncated after this many commands; ALFWorld's own setting is 50.
+      dialect: ``"current"`` (``move X to Y``) or ``"classic"`` (``put X in/on Y``), see `dialect`.
+      render_mode: ``"ansi"`` or None.
+      generator: options of `GeneratedGames`; only without ``games``.
+
+    Raises:
+      DataError: the games cannot be read.
+      ConfigError: an unknown dialect or generator option.
+      TaskNotFoundError: an unknown split.
+    """
+
+    def __init__(
+        self,
+        games: str | Path | TaskSet[Game] | None = None,
+        *,
+        split: str = "train",
+        max_turns: int | None = 50,
+        dialect: str = "current",
+        render_mode: str | None = None,
+        generator: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(_task_set(games, generator), split=split, max_turns=max_turns, render_mode=render_mode)
+        self.dialect = find_dialect(dialect)
+        self._worlds: dict[str, World] = {}
+        self._world: World
+        self._state: State
+
+    def _start(self, task: TaskRef, rng: np.random.Generator) -> str:
+        self._world = self._world_of(task.id)
+        self._state = self._world.initial()
+        return self._world.introduction(self._state)
+
+    def _advance(self, action: str) -> TurnResult:
+        result = self._world.apply(self._state, action)
+        if result is None:
+            text, valid = NOTHING_HAPPENS, False
+        else:
+            (self._state, text), valid = result, True
+        if self._world.won(self._state):
+            return finish(text, reward=1.0, success=True, action_valid=valid, score=1.0)
+        return advance(text, action_valid=valid)
+
+    def _anchor_key(self) -> Hashable:
+        return self._world.game.id, *self._state
+
+    def _admissible_actions(self) -> list[str]:
+        return list(self._world.commands(self._state))
+
+    def _get_state(self) -> State:
+        return self._state
+
+    def _set_state(self, state: State) -> None:
+        assert self.task is not None
+        self._world = self._world_of(self.task.id)
+        self._state = state
+
+    def _solve(self) -> list[str]:
+        from agentrl_envs.household.solver import solve
+
+        return solve(self._world, self._state)
+
+    def expert(self, rng: np.random.Generator) -> Expert:
+        """Return the honest demonstrator: it searches, and knows only what it has been shown."""
+        from agentrl_envs.household.expert import SearchExpert
+
+        return SearchExpert(rng)
+
+    def _world_of(self, task_id: str) -> World:
+        world = self._worlds.get(task_id)
+        if world is None:
+            if len(self._worlds) >= _CACHED_WORLDS:
+                self._worlds.pop(next(iter(self._worlds)))
+            world = self._worlds[task_id] = World(self.tasks.load(task_id), self.dialect)
+        return world
+
+
+def _task_set(games: str | Path | TaskSet[Game] | None, generator: Mapping[str, Any] | None) -> TaskSet[Game]:
+    if isinstance(games, TaskSet):
+        return games
+    if games is not None:
+        return OfficialGames(games)
+    from agentrl_envs.household.generator import GeneratedGames
+
+    return GeneratedGames(**(generator or {}))
