@@ -1,0 +1,94 @@
+"""What an algorithm is: a named recipe that turns a turn table into advantages, with the loss settings it goes with."""
+
+import importlib.metadata
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from agentrl.credit.table import TurnTable
+from agentrl.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True, slots=True)
+class LossSettings:
+    """How the policy loss is formed from advantages.
+
+    Attributes:
+      ratio_level: what a probability ratio is taken over.
+      clip_low: ratios below 1 - clip_low are clipped.
+      clip_high: ratios above 1 + clip_high are clipped.
+      dual_clip: bound c of the dual clip for negative advantages; None for none.
+      kl_coef: weight of the divergence from the reference policy; 0 keeps no reference.
+      kl_kind: estimator of that divergence.
+      entropy_coef: weight of the entropy bonus.
+    """
+
+    ratio_level: Literal["token", "turn", "sequence"] = "token"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    dual_clip: float | None = 3.0
+    kl_coef: float = 0.0
+    kl_kind: Literal["k1", "k2", "k3"] = "k3"
+    entropy_coef: float = 0.0
+
+    def override(self, changes: Mapping[str, Any]) -> "LossSettings":
+        """Return a copy with the values of ``changes`` that are not None."""
+        return replace(self, **{key: value for key, value in changes.items() if value is not None})
+
+
+class Recipe(BaseModel):
+    """Base of algorithms. Fields are options, with the paper's defaults; class attributes describe it.
+
+    A third party adds one with an entry point of the group ``agentrl.algorithms`` that names a subclass.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    paper: ClassVar[str]
+    """arXiv id and equation numbers."""
+    test: ClassVar[str]
+    """Path of the test that checks its numbers."""
+    loss: ClassVar[LossSettings] = LossSettings()
+
+    @abstractmethod
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Return the advantage of each turn, shape (N,), NaN where it is not scored."""
+
+
+def recipes() -> dict[str, type[Recipe]]:
+    """Return every installed algorithm by name: our own and those of entry points, loaded when asked for."""
+    from agentrl.algorithms import BUILTIN
+
+    found = {recipe.name: recipe for recipe in BUILTIN}
+    for plugin in importlib.metadata.entry_points(group="agentrl.algorithms"):
+        found[plugin.name] = plugin.load()
+    return found
+
+
+def make_recipe(options: Mapping[str, Any]) -> Recipe:
+    """Build an algorithm from ``{"name": ..., option: value}``.
+
+    Raises:
+      ConfigError: no such algorithm, unknown option or a value out of range; names the nearest.
+    """
+    known = recipes()
+    name = str(options.get("name", ""))
+    if name not in known:
+        raise ConfigError(f"unknown algorithm {name!r}{nearest(name, known)}")
+    recipe = known[name]
+    try:
+        return recipe.model_validate({key: value for key, value in options.items() if key != "name"})
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0]) if first["loc"] else name
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"algorithm {name} has no option {key!r}{nearest(key, recipe.model_fields)}") from None
+        raise ConfigError(f"algorithm.{key}: {first['msg']}, got {first['input']!r}") from None

@@ -1,0 +1,114 @@
+"""The command line: ``agentrl train | eval | play | envs | algorithms``."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from agentrl.errors import AgentrlError
+
+app = typer.Typer(
+    name="agentrl",
+    help="Reinforcement learning for language-model agents that act over many turns.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="override a key: section.key=value (YAML); may be repeated")
+]
+ConfigPath = Annotated[Path, typer.Argument(help="a YAML configuration, e.g. examples/quickstart.yaml")]
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    resume: Annotated[bool, typer.Option(help="continue the run in run.directory from its last checkpoint")] = False,
+    fresh: Annotated[bool, typer.Option(help="move an existing run in run.directory aside and start anew")] = False,
+) -> None:
+    """Train a policy: supervised warm start, then reinforcement learning, then a report.
+
+    Ctrl-C finishes the current step, saves, and says how to resume; a second Ctrl-C stops at once.
+    """
+    from agentrl.trainer.config import load_config
+    from agentrl.trainer.loop import run_training
+
+    raise typer.Exit(run_training(load_config(config, overrides or ()), resume=resume, fresh=fresh))
+
+
+@app.command("eval")
+def evaluate(
+    config: ConfigPath,
+    policy: Annotated[str, typer.Option(help="folder of a trained policy; default: the run's final one")] = "",
+    overrides: Overrides = None,
+) -> None:
+    """Evaluate a policy on a held-out split: avg@k, pass@k, greedy, with 95 % intervals."""
+    from agentrl.trainer.config import load_config
+    from agentrl.trainer.loop import run_evaluation
+
+    run_evaluation(load_config(config, overrides or ()), policy or None)
+
+
+@app.command()
+def play(
+    env_id: Annotated[str, typer.Argument(help="id of the environment: see `agentrl envs`")],
+    task: Annotated[str, typer.Option(help="task id; default: drawn from the split by the seed")] = "",
+    seed: Annotated[int, typer.Option(help="seed of the episode")] = 0,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="argument of the environment: key=value (YAML); may be repeated")
+    ] = None,
+) -> None:
+    """Play an environment yourself in the terminal, with the admissible actions listed."""
+    from agentrl.env import make
+    from agentrl.play import play as play_env
+
+    arguments = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in overrides or ())}
+    play_env(make(env_id, **arguments), task=task or None, seed=seed)
+
+
+@app.command()
+def envs() -> None:
+    """List the installed environments, their splits and how they are snapshotted."""
+    import agentrl  # noqa: F401  loads the plug-ins
+    from agentrl import registry
+    from agentrl.env import make
+
+    table = Table("environment", "splits (tasks)", "turn limit", "snapshots", "what", title="Environments")
+    for env_id in registry.registered():
+        env = make(env_id)
+        splits = ", ".join(f"{name} ({len(ids):,})" for name, ids in env.tasks.splits.items())
+        what = (type(env).__doc__ or "").strip().splitlines()[0]
+        table.add_row(env_id, splits, str(env.max_turns), str(env.snapshot_level), what)
+    Console().print(table)
+
+
+@app.command()
+def algorithms() -> None:
+    """List the installed algorithms with paper, options and test."""
+    from agentrl.algorithms.base import recipes
+
+    table = Table("name", "what", "paper", "options (default)", "test", title="Algorithms")
+    for name, recipe in sorted(recipes().items()):
+        options = ", ".join(f"{key}={field.default!r}" for key, field in recipe.model_fields.items())
+        table.add_row(name, recipe.title, recipe.paper, options, recipe.test)
+    Console().print(table)
+
+
+def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> None:
+    """Entry point: an error that agentrl raises on purpose is one line on standard error and exit code 2."""
+    try:
+        run(arguments)
+    except AgentrlError as error:
+        print(f"agentrl: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

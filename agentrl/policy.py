@@ -1,0 +1,153 @@
+"""Policies: any causal LM that transformers loads, or one built from nothing for machines without a model hub.
+
+The factory makes an ordinary Hugging Face folder: a randomly initialised Qwen3 of a chosen size, a byte-level BPE
+tokenizer trained on the environment's own text, and a chat template with an assistant mask.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers.utils import logging as transformers_logging
+
+from agentrl.errors import DataError
+
+transformers_logging.disable_progress_bar()
+
+END, PAD, SYSTEM, USER, ASSISTANT = "<|end|>", "<|pad|>", "<|system|>", "<|user|>", "<|assistant|>"
+
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'assistant' -%}"
+    "<|assistant|>{% generation %}{{ message['content'] }}<|end|>{% endgeneration %}"
+    "{%- else -%}{{ '<|' + message['role'] + '|>' + message['content'] }}{%- endif -%}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
+)
+
+# An entity ("cabinet 12"), a run of words before the next entity (with the punctuation before it), or one character. BPE merges inside a piece
+# only, so that a name with its number and a set phrase can each become one token, however the sentences differ.
+PIECE = Regex(r"\s?[A-Za-z']+ \d+|[^\sA-Za-z\d]*(?:\s?[A-Za-z']+(?! \d|[A-Za-z']))+|\s?\d+|\s?[^\sA-Za-z\d]|\s")
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 2048, tags: Iterable[str] = ()) -> Any:
+    """Train a byte-level BPE on ``texts`` (any string can still be encoded) and dress it as a chat tokenizer.
+
+    Args:
+      texts: observations and actions of the environment.
+      vocab_size: most entries, the 256 bytes and the special tokens included.
+      tags: strings that must be single ordinary tokens, such as ``</action>``.
+
+    Returns:
+      A ``PreTrainedTokenizerFast`` whose end-of-message token is its eos token.
+    """
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split(PIECE, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[PAD, END, SYSTEM, USER, ASSISTANT],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=END,
+        pad_token=PAD,
+        clean_up_tokenization_spaces=False,
+        additional_special_tokens=[SYSTEM, USER, ASSISTANT],
+    )
+    fast.add_tokens(sorted(set(tags)))
+    fast.chat_template = CHAT_TEMPLATE
+    return fast
+
+
+def build_model(
+    tokenizer: Any,
+    *,
+    hidden_size: int = 128,
+    num_layers: int = 4,
+    num_heads: int = 4,
+    num_kv_heads: int | None = None,
+    intermediate_size: int | None = None,
+    max_context: int = 2048,
+    seed: int = 0,
+) -> Any:
+    """Return a Qwen3 with random weights (tied embeddings, head size hidden/heads); the defaults have about 1 M.
+
+    The global torch generator is left as it was: the weights come from a generator seeded by ``seed``.
+    """
+    if hidden_size % num_heads:
+        raise ValueError(f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}")
+    config = Qwen3Config(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden_size,
+        intermediate_size=intermediate_size or hidden_size * 3,
+        num_hidden_layers=num_layers,
+        num_attention_heads=num_heads,
+        num_key_value_heads=num_kv_heads or num_heads,
+        head_dim=hidden_size // num_heads,
+        max_position_embeddings=max_context,
+        tie_word_embeddings=True,
+        rope_theta=10_000.0,
+        initializer_range=hidden_size**-0.5 / 2,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = Qwen3ForCausalLM(config)
+    return model.float()
+
+
+def save_policy(folder: Path, model: Any, tokenizer: Any) -> None:
+    """Write an ordinary Hugging Face folder (safetensors)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def check_policy_folder(path: str) -> None:
+    """Look whether ``path`` can be a policy, without loading it.
+
+    Raises:
+      DataError: a folder without model or tokenizer, or neither a folder nor a hub name.
+    """
+    folder = Path(path)
+    if folder.exists():
+        if not (folder / "config.json").exists():
+            raise DataError(f"{path} holds no model: config.json is missing")
+        if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+            raise DataError(f"{path} holds a model without a tokenizer: tokenizer.json is missing; save it beside")
+    elif path.startswith((".", "/", "~")) or path.count("/") != 1:
+        raise DataError(f"policy.path {path!r} is neither an existing folder nor a hub name of the form 'owner/model'")
+
+
+def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:
+    """Load model and tokenizer from a local folder or a hub name.
+
+    Raises:
+      DataError: the folder has no model, no tokenizer, or a tokenizer without a chat template.
+    """
+    check_policy_folder(path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot load a policy from {path!r}: {str(error).splitlines()[0]}") from error
+    if not getattr(tokenizer, "chat_template", None):
+        raise DataError(f"the tokenizer of {path!r} has no chat template: set tokenizer.chat_template and save it")
+    return model, tokenizer
+
+
+def num_parameters(model: Any) -> int:
+    """Return the number of weights, tied ones once."""
+    return sum(parameter.numel() for parameter in model.parameters())

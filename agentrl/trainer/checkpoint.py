@@ -1,0 +1,100 @@
+"""Checkpoints: a folder with the policy (Hugging Face format), the optimiser and the place in the run."""
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from agentrl.errors import CheckpointError
+from agentrl.policy import save_policy
+
+Stage = Literal["warm_start", "reinforce", "done"]
+
+
+@dataclass(slots=True)
+class Progress:
+    """The place in a run. Everything random is derived from the seed and these numbers.
+
+    Attributes:
+      stage: what comes next.
+      step: warm-start updates made.
+      iteration: iterations of reinforcement learning made.
+      policy_version: updates of the policy by reinforcement learning.
+      environment_steps: turns played for training.
+      episodes: episodes played for training.
+      elapsed_s: seconds of training and evaluation so far, over all sessions.
+      results: evaluations by name, for the report.
+    """
+
+    stage: Stage = "warm_start"
+    step: int = 0
+    iteration: int = 0
+    policy_version: int = 0
+    environment_steps: int = 0
+    episodes: int = 0
+    elapsed_s: float = 0.0
+    results: dict[str, Any] | None = None
+
+
+def save_checkpoint(
+    directory: Path, progress: Progress, model: Any, tokenizer: Any, optimizer: Any, config_digest: str, keep: int
+) -> Path:
+    """Write a checkpoint; it appears under its name only when whole. Older ones beyond ``keep`` are removed."""
+    directory.mkdir(parents=True, exist_ok=True)
+    number = progress.step if progress.stage == "warm_start" else progress.iteration
+    folder = directory / f"{'warm' if progress.stage == 'warm_start' else 'iteration'}-{number:06d}"
+    partial = directory / f".{folder.name}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    save_policy(partial, model, tokenizer)
+    torch.save(optimizer.state_dict(), partial / "optimizer.pt")
+    state = {"progress": asdict(progress), "config_digest": config_digest}
+    (partial / "state.json").write_text(json.dumps(state, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(partial, folder)
+    (directory / "latest").write_text(folder.name)
+    for old in sorted(checkpoints(directory), key=lambda path: path.stat().st_mtime)[:-keep]:
+        if old != folder:
+            shutil.rmtree(old)
+    return folder
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """Return the whole checkpoints of a run."""
+    return [path.parent for path in directory.glob("*/state.json") if not path.parent.name.startswith(".")]
+
+
+def latest_checkpoint(directory: Path) -> Path | None:
+    """Return the newest checkpoint of a run, None if there is none."""
+    pointer = directory / "latest"
+    if not pointer.exists():
+        return None
+    folder = directory / pointer.read_text().strip()
+    return folder if (folder / "state.json").exists() else None
+
+
+def load_progress(folder: Path, config_digest: str) -> Progress:
+    """Read the place in the run.
+
+    Raises:
+      CheckpointError: the checkpoint is damaged or belongs to another configuration.
+    """
+    try:
+        state = json.loads((folder / "state.json").read_text())
+        progress = Progress(**state["progress"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"checkpoint {folder} cannot be read: {error}") from error
+    if state["config_digest"] != config_digest:
+        raise CheckpointError(
+            f"checkpoint {folder} was made with another configuration: resume with the config.yaml of its run, "
+            "or choose another run.directory"
+        )
+    return progress
+
+
+def load_optimizer(folder: Path, optimizer: Any) -> None:
+    """Restore the optimiser's state in place."""
+    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))

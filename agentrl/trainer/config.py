@@ -1,0 +1,231 @@
+"""The configuration of a run: frozen, typed, every key documented, unknown keys refused with the nearest name."""
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentrl.errors import ConfigError, nearest
+
+
+class Section(BaseModel):
+    """A part of the configuration."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EnvConfig(Section):
+    """Which world, and where tasks come from."""
+
+    id: str = Field(description="id in Gymnasium's registry, e.g. agentrl/Household-v0")
+    kwargs: dict[str, Any] = Field({}, description="arguments of the environment")
+    train_split: str = "train"
+
+
+class BuildConfig(Section):
+    """A policy made from nothing: a Qwen3 with random weights and a tokenizer trained on the environment's text."""
+
+    hidden_size: int = Field(128, gt=0)
+    num_layers: int = Field(4, gt=0)
+    num_heads: int = Field(4, gt=0)
+    intermediate_size: int | None = Field(None, gt=0, description="null: three times hidden_size")
+    vocab_size: int = Field(2048, ge=300)
+    tokenizer_episodes: int = Field(300, gt=0, description="demonstrations whose text trains the tokenizer")
+
+
+class PolicyConfig(Section):
+    """The language model to train."""
+
+    path: str | None = Field(None, description="local folder or hub name; null builds a policy from nothing")
+    build: BuildConfig = BuildConfig()
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class ContextConfig(Section):
+    """How an episode becomes tokens."""
+
+    kind: Literal["append", "window"] = Field("append", description="whole conversation, or the last turns")
+    window: int = Field(2, ge=0, description="turns of history (window only)")
+    protocol: str = Field("bare", description="bare: the message is the action; tags: <think>, <action>")
+    show_admissible: bool = Field(False, description="list the admissible actions in each observation")
+    system: str | None = Field(None, description="system message; null uses the protocol's instructions")
+    max_turns: int | None = Field(None, gt=0, description="null: the environment's own limit")
+    max_turn_tokens: int = Field(64, gt=0, description="most tokens sampled in one turn")
+    max_context: int = Field(1024, gt=0, description="most tokens in a session")
+
+
+class DemonstratorConfig(Section):
+    """A scripted teacher made fallible."""
+
+    wander: float = Field(0.0, ge=0, le=1, description="probability of a random admissible action at each turn")
+    mistake: float = Field(0.0, ge=0, le=1, description="probability of the right kind of action with a wrong object")
+    forget: float | None = Field(
+        None, ge=0, le=1, description="probability of losing its memory after an error; null suits the environment"
+    )
+    keep_failures: bool = Field(True, description="imitate failed demonstrations too")
+
+
+class WarmStartConfig(Section):
+    """Supervised imitation of a demonstrator before reinforcement learning."""
+
+    demonstrations: int = Field(2000, ge=0, description="distinct tasks of the training split")
+    demonstrator: DemonstratorConfig = DemonstratorConfig()
+    steps: int = Field(500, ge=0, description="updates; 0 skips the stage")
+    target_accuracy: float | None = Field(
+        None, gt=0, le=1, description="stop once this share of held-out action tokens is predicted"
+    )
+    batch_tokens: int = Field(8192, gt=0, description="tokens per update, all processes together")
+    lr: float = Field(2e-3, gt=0)
+    warmup_steps: int = Field(20, ge=0)
+    final_lr_share: float = Field(0.1, ge=0, le=1, description="cosine down to this share of lr")
+    weight_decay: float = Field(0.01, ge=0)
+
+
+class RolloutConfig(Section):
+    """How experience is gathered."""
+
+    tasks_per_iteration: int = Field(16, gt=0)
+    group_size: int = Field(8, gt=0, description="episodes per task, from the same initial state")
+    temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    concurrency: int = Field(128, gt=0, description="episodes in flight per process")
+    max_retries: int = Field(2, ge=0, description="fresh attempts for an episode lost to an accident")
+    threads: bool = Field(False, description="step environments in threads: for slow ones")
+
+
+class LossConfig(Section):
+    """Policy loss; null keys take the algorithm's defaults."""
+
+    clip_low: float | None = Field(None, ge=0)
+    clip_high: float | None = Field(None, ge=0)
+    dual_clip: float | None = Field(None, gt=1)
+    kl_coef: float | None = Field(None, ge=0)
+    kl_kind: Literal["k1", "k2", "k3"] | None = None
+    entropy_coef: float | None = None
+
+
+class UpdateConfig(Section):
+    """Optimisation of the policy."""
+
+    lr: float = Field(5e-4, gt=0)
+    warmup_iterations: int = Field(0, ge=0)
+    final_lr_share: float = Field(1.0, ge=0, le=1, description="linear down to this share of lr at the last iteration")
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    minibatches: int = Field(4, gt=0, description="updates per epoch over an iteration's turns")
+    epochs: int = Field(1, gt=0)
+    token_budget: int = Field(8192, gt=0, description="tokens per forward pass; larger batches accumulate")
+    old_logprobs: Literal["behavior", "recompute"] = Field(
+        "behavior", description="the sampler's own log-probs, or a pass of the trainer before the update"
+    )
+
+
+class EvalConfig(Section):
+    """Evaluation on held-out tasks."""
+
+    split: str = "valid_unseen"
+    tasks: int | None = Field(200, gt=0, description="first tasks of the split; null for all")
+    samples: int = Field(1, gt=0, description="sampled episodes per task, for avg@k and pass@k")
+    temperature: float = Field(1.0, gt=0)
+    greedy: bool = Field(True, description="also one greedy episode per task")
+    every: int = Field(0, ge=0, description="iterations between evaluations; 0 only before and after")
+    seed: int = 1_000_003
+
+
+class RunConfig(Section):
+    """Where and how the run goes."""
+
+    directory: Path = Path("runs/run")
+    seed: int = 0
+    iterations: int = Field(100, ge=0, description="iterations of reinforcement learning")
+    processes: int = Field(0, ge=0, description="data-parallel processes; 0: one per core without a GPU, else one")
+    checkpoint_every: int = Field(25, gt=0, description="iterations (and tens of warm-start steps) between checkpoints")
+    keep_checkpoints: int = Field(2, gt=0)
+    save_trajectories_every: int = Field(0, ge=0, description="iterations between stored rollouts; 0 for none")
+
+
+class Config(Section):
+    """Everything a run needs."""
+
+    env: EnvConfig
+    policy: PolicyConfig = PolicyConfig()
+    context: ContextConfig = ContextConfig()
+    warm_start: WarmStartConfig = WarmStartConfig()
+    algorithm: dict[str, Any] = Field({"name": "gigpo"}, description="name and options: see `agentrl algorithms`")
+    rollout: RolloutConfig = RolloutConfig()
+    loss: LossConfig = LossConfig()
+    update: UpdateConfig = UpdateConfig()
+    eval: EvalConfig = EvalConfig()
+    run: RunConfig = RunConfig()
+
+
+def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
+
+    Raises:
+      ConfigError: missing file, malformed YAML, unknown key (names the nearest), or a value out of range.
+    """
+    if not path.is_file():
+        siblings = sorted(str(p) for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
+        raise ConfigError(f"no configuration file {str(path)!r}{nearest(str(path), siblings)}")
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path} must hold a mapping of sections, not a {type(tree).__name__}")
+    for override in overrides:
+        _apply(tree, override)
+    return parse_config(tree)
+
+
+def parse_config(tree: Mapping[str, Any]) -> Config:
+    """Validate a nested mapping; see :func:`load_config` for what is raised."""
+    try:
+        return Config.model_validate(tree)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise ConfigError(f"unknown key {key!r}{_nearest_key(first['loc'])}") from None
+        given = f", got {first['input']!r}" if first["type"] != "missing" else ""
+        raise ConfigError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{given}") from None
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {override!r}: expected section.key=value")
+    node = tree
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
+    node[last] = yaml.safe_load(text)
+
+
+def _nearest_key(location: tuple[int | str, ...]) -> str:
+    section: Any = Config
+    for part in location[:-1]:
+        field = section.model_fields.get(str(part))
+        section = field.annotation if field else None
+        if not (isinstance(section, type) and issubclass(section, BaseModel)):
+            return ""
+    return nearest(str(location[-1]), section.model_fields)
+
+
+def num_processes(config: Config) -> int:
+    """Return how many data-parallel processes the run uses on this machine."""
+    import torch
+
+    if config.run.processes:
+        return config.run.processes
+    if torch.cuda.is_available():
+        return 1
+    return max(1, min(len(os.sched_getaffinity(0)), config.rollout.tasks_per_iteration))

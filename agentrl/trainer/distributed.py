@@ -1,0 +1,95 @@
+"""Data-parallel processes: the few collectives that the trainer needs, each a no-op with one process."""
+
+import os
+import signal
+import socket
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as multiprocessing
+from torch import Tensor
+
+
+def rank() -> int:
+    """Return this process's number, 0 for the one that writes files."""
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of processes."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def all_sum(values: list[float]) -> list[float]:
+    """Return the element-wise sum over processes, in float64."""
+    if world_size() == 1:
+        return values
+    tensor = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(tensor)
+    return [float(value) for value in tensor]
+
+
+def gather(item: Any) -> list[Any]:
+    """Return every process's ``item`` (picklable), in order of rank."""
+    if world_size() == 1:
+        return [item]
+    items: list[Any] = [None] * world_size()
+    dist.all_gather_object(items, item)
+    return items
+
+
+def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
+    """Add up gradients over processes in place, as one flat message; a missing gradient counts as zero."""
+    if world_size() == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+    gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()
+
+
+def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
+    """Run ``function(*arguments)`` in ``processes`` processes and wait; in this one if that is 1.
+
+    Under ``torchrun`` the processes exist already and only join. The children answer Ctrl-C themselves.
+
+    Raises:
+      Exception: what the first failing process raised, by message.
+    """
+    if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
+        _join(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "env://", function, arguments)
+    elif processes == 1:
+        function(*arguments)
+    else:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            multiprocessing.start_processes(
+                _join, (processes, address, function, arguments), nprocs=processes, start_method="spawn"
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _join(index: int, processes: int, address: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    """Enter the process group, run, leave. One thread each: processes scale better than threads."""
+    torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(
+        backend, init_method=address, rank=index, world_size=processes, timeout=timedelta(minutes=30)
+    )
+    try:
+        function(*arguments)
+    finally:
+        dist.destroy_process_group()

@@ -1,0 +1,138 @@
+"""Evaluation: success on held-out tasks, sampled and greedy, with intervals."""
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agentrl.context import Context
+from agentrl.engines.base import Engine, SamplingParams
+from agentrl.env import TextEnv
+from agentrl.rollout import Limits, Rollout, demonstrate, group_specs
+from agentrl.trainer import distributed
+from agentrl.trainer.config import DemonstratorConfig, EvalConfig
+from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
+from agentrl.types import Trajectory
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a policy reached on a list of tasks.
+
+    Attributes:
+      mode: "sampled", "greedy" or "demonstrator".
+      successes_PK: per task, per episode: solved or not.
+      turns_PK: per task, per episode: turns played.
+      accidents: episodes that ended without a verdict; they count neither as success nor as failure.
+    """
+
+    mode: str
+    successes_PK: list[list[bool]]
+    turns_PK: list[list[int]]
+    accidents: int = 0
+
+    @property
+    def success(self) -> Interval:
+        """Mean success over tasks (avg@k): Wilson for one episode per task, else bootstrap over tasks."""
+        if all(len(row) == 1 for row in self.successes_PK):
+            return wilson(sum(row[0] for row in self.successes_PK), len(self.successes_PK))
+        return bootstrap_mean([float(np.mean(row)) for row in self.successes_PK if row])
+
+    @property
+    def mean_turns(self) -> float:
+        """Mean turns of all episodes."""
+        turns = [turn for row in self.turns_PK for turn in row]
+        return float(np.mean(turns)) if turns else 0.0
+
+    def pass_at(self, k: int) -> Interval:
+        """Return the mean over tasks of the unbiased pass@k; tasks with fewer episodes are left out."""
+        return bootstrap_mean([pass_at_k(sum(row), len(row), k) for row in self.successes_PK if len(row) >= k])
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain numbers for the log and the report."""
+        interval = self.success
+        numbers: dict[str, Any] = {
+            "tasks": len(self.successes_PK),
+            "episodes": sum(len(row) for row in self.successes_PK),
+            "success": interval.mean,
+            "low": interval.low,
+            "high": interval.high,
+            "mean_turns": self.mean_turns,
+            "accidents": self.accidents,
+        }
+        samples = min((len(row) for row in self.successes_PK), default=0)
+        for k in (k for k in (2, 4, 8, 16) if k <= samples):
+            numbers[f"pass@{k}"] = self.pass_at(k).mean
+        return numbers
+
+
+def evaluate_policy(
+    env_factory: Callable[[], TextEnv],
+    engine: Engine,
+    context: Context,
+    config: EvalConfig,
+    params: SamplingParams,
+    limits: Limits,
+    *,
+    concurrency: int,
+    greedy: bool,
+) -> Scores:
+    """Play the first tasks of the evaluation split, shared out over the processes; all return the same scores."""
+    tasks = eval_tasks(env_factory, config)
+    samples = 1 if greedy else config.samples
+    mine = [
+        spec
+        for index, task in enumerate(tasks)
+        if index % distributed.world_size() == distributed.rank()
+        for spec in group_specs([task], samples, seed=config.seed, iteration=0, first=index)
+    ]
+    params = SamplingParams(params.max_tokens, 0.0 if greedy else config.temperature, 1.0)
+    with Rollout(env_factory, engine, context, params, limits=limits, concurrency=concurrency) as rollout:
+        result = rollout.collect(mine)
+    mode = "greedy" if greedy else "sampled"
+    return _gathered(mode, tasks, result.trajectories, len(result.accidents))
+
+
+def evaluate_demonstrator(
+    env_factory: Callable[[], TextEnv],
+    context: Context,
+    config: EvalConfig,
+    demonstrator: DemonstratorConfig,
+    limits: Limits,
+) -> Scores:
+    """Let the (fallible) demonstrator play the same tasks."""
+    tasks = eval_tasks(env_factory, config)
+    mine = tasks[distributed.rank() :: distributed.world_size()]
+    trajectories = demonstrate(
+        env_factory,
+        mine,
+        context,
+        seed=config.seed + distributed.rank(),
+        wander=demonstrator.wander,
+        mistake=demonstrator.mistake,
+        forget=demonstrator.forget,
+        limits=limits,
+    )
+    return _gathered("demonstrator", tasks, trajectories, 0)
+
+
+def eval_tasks(env_factory: Callable[[], TextEnv], config: EvalConfig) -> Sequence[str]:
+    """Return the ids of the tasks that are evaluated."""
+    env = env_factory()
+    ids = env.tasks.ids(config.split)
+    env.close()
+    return [ids[i] for i in range(len(ids) if config.tasks is None else min(config.tasks, len(ids)))]
+
+
+def _gathered(mode: str, tasks: Sequence[str], trajectories: Sequence[Trajectory], accidents: int) -> Scores:
+    rows = [(t.task_id, t.success, len(t.turns)) for t in trajectories]
+    successes: dict[str, list[bool]] = defaultdict(list)
+    turns: dict[str, list[int]] = defaultdict(list)
+    for task_id, success, num_turns in (row for part in distributed.gather(rows) for row in part):
+        successes[task_id].append(success)
+        turns[task_id].append(num_turns)
+    played = [task for task in dict.fromkeys(tasks) if task in successes]
+    [lost] = distributed.all_sum([float(accidents)])
+    return Scores(mode, [successes[task] for task in played], [turns[task] for task in played], int(lost))

@@ -1,0 +1,102 @@
+"""The training loop, top to bottom, and the entry points that launch its processes."""
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+from agentrl.algorithms.base import make_recipe
+from agentrl.context import action_protocol
+from agentrl.errors import CheckpointError, ConfigError
+from agentrl.policy import check_policy_folder
+from agentrl.trainer import distributed
+from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
+from agentrl.trainer.config import Config, num_processes, parse_config
+from agentrl.trainer.run import Run, config_digest
+from agentrl.trainer.setup import check_policy, check_tasks
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+
+
+def train(config: Config, resume: bool) -> None:
+    """Train in this process, together with its peers. Reads top to bottom."""
+    with Run(config, resume=resume) as run:
+        run.evaluate_demonstrator()
+        run.warm_start()
+        while run.progress.iteration < config.run.iterations and not run.should_stop():
+            rollout = run.collect()
+            advantages = run.assign_credit(rollout.trajectories)
+            metrics = run.update(rollout.trajectories, advantages)
+            run.record(rollout, advantages, metrics)
+        if run.should_stop():
+            run.checkpoint()
+            return
+        if config.run.iterations:
+            run.evaluate("result")
+        run.finish()
+
+
+def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -> int:
+    """Check everything that can be checked, launch the processes, return the exit code.
+
+    Raises:
+      ConfigError: something in the configuration cannot be used, or the directory holds another run.
+      CheckpointError: there is nothing to resume, or it is of another configuration.
+      DataError: tasks or policy cannot be read.
+    """
+    directory = Path(config.run.directory)
+    checkpoint = latest_checkpoint(directory / "checkpoints")
+    if resume and checkpoint is None:
+        raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint")
+    if resume and checkpoint is not None and load_progress(checkpoint, config_digest(config)).stage == "done":
+        print(f"the run in {directory} is complete: see {directory / 'report.md'}")
+        return 0
+    if not resume and (directory / "metrics.jsonl").exists():
+        if not fresh:
+            raise ConfigError(
+                f"{directory} holds a run already: --resume continues it, --fresh moves it aside, "
+                "--set run.directory=... starts another"
+            )
+        _move_aside(directory)
+    make_recipe(config.algorithm)
+    action_protocol(config.context.protocol)
+    check_tasks(config)
+    check_policy(config)
+    distributed.launch(train, (config, resume), num_processes(config))
+    final = latest_checkpoint(directory / "checkpoints")
+    done = final is not None and json.loads((final / "state.json").read_text())["progress"]["stage"] == "done"
+    if not done:
+        print(f"saved in {directory}; continue with --resume")
+    return 0 if done else INTERRUPTED
+
+
+def _move_aside(directory: Path) -> None:
+    number = 1
+    while (aside := directory.with_name(f"{directory.name}.old-{number}")).exists():
+        number += 1
+    shutil.move(directory, aside)
+    print(f"moved the run that was in {directory} to {aside}")
+
+
+def run_evaluation(config: Config, policy: str | None) -> None:
+    """Evaluate a policy folder, or the final policy of the configured run, and print the table.
+
+    Raises:
+      DataError: there is no such policy.
+    """
+    path = policy or str(Path(config.run.directory) / "policy")
+    check_policy_folder(path)
+    check_tasks(config)
+    with tempfile.TemporaryDirectory() as scratch:
+        changes = {"policy": {"path": path}, "run": {"directory": scratch, "iterations": 0}, "warm_start": {"steps": 0}}
+        tree = config.model_dump(mode="json")
+        for section, values in changes.items():
+            tree[section].update(values)
+        distributed.launch(_evaluate, (parse_config(tree),), num_processes(config))
+
+
+def _evaluate(config: Config) -> None:
+    with Run(config, resume=False) as run:
+        run.evaluate("policy")
+        run.finish()

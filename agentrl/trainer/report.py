@@ -1,0 +1,114 @@
+"""The report at the end of a run: a table of results, a learning curve, and where everything is."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from rich.table import Table
+
+from agentrl.trainer.checkpoint import Progress
+from agentrl.trainer.config import Config
+from agentrl.trainer.log import RunLog, read_metrics
+from agentrl.trainer.statistics import Interval, smallest_detectable_difference
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+MODES = ("demonstrator", "sampled", "greedy")
+
+
+def write_report(directory: Path, config: Config, progress: Progress, log: RunLog) -> None:
+    """Write ``report.md`` and ``learning_curve.png`` into the run's directory and print the table."""
+    results = progress.results or {}
+    rows = [(name, mode, result[mode]) for name, result in results.items() for mode in MODES if mode in result]
+    table = Table("policy", "how", "success (95 % interval)", "mean turns", "episodes", title="Results", min_width=70)
+    for name, mode, numbers in rows:
+        table.add_row(name, mode, _interval(numbers), f"{numbers['mean_turns']:.1f}", str(numbers["episodes"]))
+    log.console.print(table)
+    curve = plot_learning_curve(directory, results)
+    (directory / "report.md").write_text(_markdown(config, progress, rows))
+    log.say(
+        f"{progress.episodes} episodes, {progress.environment_steps} environment steps, {progress.elapsed_s:.0f} s\n"
+        f"learning curve: {curve}\nreport: {directory / 'report.md'}\npolicy: {directory / 'policy'}\n"
+        f"metrics: {log.metrics_path}, tensorboard --logdir {directory / 'tensorboard'}"
+    )
+
+
+def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:
+    """Plot training success over time with the evaluations, and what was optimised; return the PNG's path."""
+    records = read_metrics(directory)
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
+    training = [record for record in records if record["stage"] == "reinforce"]
+    warm = [record for record in records if record["stage"] == "warm_start"]
+    if training:
+        times = [record["elapsed_s"] for record in training]
+        success = [record["success"] for record in training]
+        left.plot(times, success, color="#9ec5e8", linewidth=0.8, label="training episodes")
+        left.plot(times, _smooth(success), color="#1f6fb4", linewidth=2, label="smoothed")
+        right.plot(times, [record["entropy"] for record in training], color="#b4531f", label="entropy (nats)")
+    if warm:
+        times = [record["elapsed_s"] for record in warm]
+        right.plot(times, [record["loss"] for record in warm], color="#777777", label="imitation loss (nats)")
+    for mode, marker, colour in (("sampled", "o", "#1f6fb4"), ("greedy", "^", "#2a8f4f")):
+        points = [(result["elapsed_s"], result[mode]) for result in results.values() if mode in result]
+        if points:
+            left.errorbar(
+                [time for time, _ in points],
+                [numbers["success"] for _, numbers in points],
+                yerr=[
+                    [numbers["success"] - numbers["low"] for _, numbers in points],
+                    [numbers["high"] - numbers["success"] for _, numbers in points],
+                ],
+                fmt=marker,
+                color=colour,
+                capsize=3,
+                label=f"held out, {mode}",
+            )
+    teacher = results.get("demonstrator", {}).get("demonstrator")
+    if teacher:
+        left.axhline(teacher["success"], color="#888888", linestyle="--", linewidth=1, label="demonstrator")
+    left.set(xlabel="seconds", ylabel="success", ylim=(0, 1), title="Success")
+    right.set(xlabel="seconds", title="Imitation loss, then policy entropy")
+    for axis in (left, right):
+        axis.grid(alpha=0.25)
+        if axis.get_legend_handles_labels()[0]:
+            axis.legend(frameon=False, fontsize=8)
+    path = directory / "learning_curve.png"
+    figure.savefig(path, dpi=130)
+    pyplot.close(figure)
+    return path
+
+
+def _smooth(values: list[float], weight: float = 0.9) -> list[float]:
+    """Exponential moving average, corrected for its start."""
+    smoothed, average = [], 0.0
+    for index, value in enumerate(values, 1):
+        average = weight * average + (1 - weight) * value
+        smoothed.append(average / (1 - weight**index))
+    return smoothed
+
+
+def _interval(numbers: dict[str, Any]) -> str:
+    return Interval(numbers["success"], numbers["low"], numbers["high"]).percent()
+
+
+def _markdown(config: Config, progress: Progress, rows: list[tuple[str, str, dict[str, Any]]]) -> str:
+    lines = [
+        f"# {config.algorithm['name']} on {config.env.id}",
+        "",
+        f"Seed {config.run.seed}; {progress.episodes} training episodes, {progress.environment_steps} environment "
+        f"steps, {progress.elapsed_s:.0f} s. Success on `{config.eval.split}`, 95 % intervals.",
+        "",
+        "| policy | how | success | mean turns | tasks | pass@k |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, mode, numbers in rows:
+        passes = ", ".join(f"{key}: {100 * numbers[key]:.1f} %" for key in numbers if key.startswith("pass@"))
+        lines.append(
+            f"| {name} | {mode} | {_interval(numbers)} | {numbers['mean_turns']:.1f} | {numbers['tasks']} | {passes} |"
+        )
+    if rows:
+        trials = rows[-1][2]["episodes"]
+        smallest = smallest_detectable_difference(rows[-1][2]["success"], trials)
+        lines += ["", f"With {trials} episodes each, a difference under {100 * smallest:.1f} points is likely missed."]
+    return "\n".join([*lines, "", "![learning curve](learning_curve.png)", ""])

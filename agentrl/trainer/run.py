@@ -1,0 +1,386 @@
+"""One process of a run: its policy, engine, rollouts and files, and the stages that the loop calls."""
+
+import copy
+import hashlib
+import json
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agentrl import seeding
+from agentrl.algorithms.base import make_recipe
+from agentrl.context import make_context
+from agentrl.engines.base import SamplingParams
+from agentrl.engines.transformers import TransformersEngine
+from agentrl.policy import load_policy, save_policy
+from agentrl.rollout import Limits, Rollout, RolloutResult, demonstrate, group_specs
+from agentrl.store import TrajectoryStore
+from agentrl.trainer import distributed
+from agentrl.trainer.batch import spread
+from agentrl.trainer.checkpoint import Progress, latest_checkpoint, load_optimizer, load_progress, save_checkpoint
+from agentrl.trainer.config import Config
+from agentrl.trainer.credit import assign_credit
+from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
+from agentrl.trainer.log import RunLog
+from agentrl.trainer.optimizer import Optimizer, linear
+from agentrl.trainer.setup import describe_policy, env_factory, prepare_policy
+from agentrl.trainer.update import Updater
+from agentrl.trainer.warm_start import WarmStart
+from agentrl.types import Trajectory
+
+
+class Run:
+    """A run in this process. Used by the loop as a context manager.
+
+    Args:
+      config: of the run.
+      resume: continue from the newest checkpoint.
+    """
+
+    def __init__(self, config: Config, *, resume: bool) -> None:
+        self.config = config
+        self.directory = Path(config.run.directory)
+        self.log = RunLog(self.directory)
+        self.env_factory = env_factory(config)
+        self.recipe = make_recipe(config.algorithm)
+        self.stop_requested = False
+        checkpoint = latest_checkpoint(self.directory / "checkpoints") if resume else None
+        self.progress = load_progress(checkpoint, config_digest(config)) if checkpoint else Progress()
+        self._began = time.monotonic() - self.progress.elapsed_s
+        folder = checkpoint or self.directory / "initial_policy"
+        if checkpoint is None and distributed.rank() == 0:
+            prepare_policy(config, folder)
+        distributed.gather(None)
+        self.model, self.tokenizer = load_policy(str(folder), dtype=config.policy.dtype)
+        self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
+        self.optimizer = self._make_optimizer()
+        if checkpoint is not None:
+            load_optimizer(checkpoint, self.optimizer.adamw)
+        self._prepare_rollouts()
+        resumed = {"warm_start": self.progress.step, "reinforce": self.progress.iteration}
+        self.log.begin(config, resumed | {"eval": self.progress.iteration} if checkpoint else None)
+        self.log.say(f"policy: {describe_policy(self.model, self.tokenizer)}; {distributed.world_size()} process(es)")
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def warm_start(self) -> None:
+        """Imitate demonstrations, then evaluate; skipped where the checkpoint is past it."""
+        config = self.config.warm_start
+        if self.progress.stage != "warm_start":
+            return
+        if config.steps and config.demonstrations:
+            demonstrations = self._demonstrations()
+            stage = WarmStart(config, self.model, self.optimizer, self.config.run.seed)
+            stage.run(demonstrations, first_step=self.progress.step, on_step=self._after_warm_start_step)
+        if self.should_stop():
+            return
+        self.evaluate("warm start")
+        self.progress.stage = "reinforce"
+        self.optimizer = self._make_optimizer()
+        self.updater = self._make_updater()
+        self.checkpoint()
+
+    def collect(self) -> RolloutResult:
+        """Play this iteration's groups, shared out over the processes."""
+        settings, iteration = self.config.rollout, self.progress.iteration
+        with_seed = seeding.generator(self.config.run.seed, "tasks", iteration)
+        ids = self._train_ids
+        chosen = with_seed.choice(len(ids), size=settings.tasks_per_iteration, replace=len(ids) < 2 * 16)
+        specs = [
+            spec
+            for index, task in enumerate(chosen)
+            if index % distributed.world_size() == distributed.rank()
+            for spec in group_specs(
+                [ids[int(task)]], settings.group_size, seed=self.config.run.seed, iteration=iteration, first=index
+            )
+        ]
+        return self._rollout.collect(specs)
+
+    def assign_credit(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
+        """Return the advantage of each turn."""
+        return assign_credit(self.recipe, trajectories)
+
+    def update(self, trajectories: Sequence[Trajectory], advantages_N: NDArray[np.float64]) -> dict[str, float]:
+        """Step the policy; the engine shares its weights, so nothing has to be copied."""
+        config, progress = self.config.update, self.progress
+        lr = linear(
+            progress.iteration, self.config.run.iterations, config.lr, config.warmup_iterations, config.final_lr_share
+        )
+        rng = seeding.generator(self.config.run.seed, "minibatches", distributed.rank(), progress.iteration)
+        metrics = self.updater.run(spread(trajectories, advantages_N), lr=lr, rng=rng)
+        progress.policy_version += 1
+        self.engine.policy_version = progress.policy_version
+        return metrics | {"lr": lr}
+
+    def record(self, rollout: RolloutResult, advantages_N: NDArray[np.float64], metrics: dict[str, float]) -> None:
+        """Count, log, and now and then store rollouts, evaluate and save."""
+        progress, every = self.progress, self.config.run.save_trajectories_every
+        if every and progress.iteration % every == 0:
+            played = [t for part in distributed.gather(rollout.trajectories + rollout.accidents) for t in part]
+            if self.log.is_active:
+                TrajectoryStore(self.directory / "trajectories").write(progress.iteration, played)
+        progress.iteration += 1
+        metrics |= self._totals(rollout, advantages_N)
+        progress.elapsed_s = time.monotonic() - self._began
+        metrics["elapsed_s"] = progress.elapsed_s
+        self.log.record("reinforce", progress.iteration, metrics)
+        self.log.progress(
+            f"  iteration {progress.iteration:4d}/{self.config.run.iterations}  success {metrics['success']:.2f}  "
+            f"turns {metrics['turns']:4.1f}  entropy {metrics['entropy']:.2f}  {progress.elapsed_s:5.0f} s"
+        )
+        if self.config.eval.every and progress.iteration % self.config.eval.every == 0:
+            self.evaluate(f"iteration {progress.iteration}")
+        if progress.iteration % self.config.run.checkpoint_every == 0:
+            self.checkpoint()
+
+    def evaluate(self, name: str) -> dict[str, Any]:
+        """Evaluate the policy as it is and remember the result under ``name``."""
+        modes = (False, True) if self.config.eval.greedy else (False,)
+        return self._remember(name, [self.scores(greedy=greedy) for greedy in modes])
+
+    def evaluate_demonstrator(self) -> None:
+        """Let the demonstrator play the evaluation tasks, once."""
+        if self.config.warm_start.steps and "demonstrator" not in (self.progress.results or {}):
+            config = self.config
+            scores = evaluate_demonstrator(
+                self.env_factory, self.context, config.eval, config.warm_start.demonstrator, self.limits
+            )
+            self._remember("demonstrator", [scores])
+
+    def scores(self, *, greedy: bool) -> Scores:
+        """Play the evaluation tasks."""
+        return evaluate_policy(
+            self.env_factory,
+            self.engine,
+            self.context,
+            self.config.eval,
+            self._params,
+            self.limits,
+            concurrency=self.config.rollout.concurrency,
+            greedy=greedy,
+        )
+
+    # -- interruption and files ------------------------------------------------------------------------------------
+
+    def should_stop(self) -> bool:
+        """True in every process as soon as one was interrupted."""
+        return distributed.all_sum([float(self.stop_requested)])[0] > 0
+
+    def checkpoint(self) -> None:
+        """Save the place in the run."""
+        self.progress.elapsed_s = time.monotonic() - self._began
+        if self.log.is_active:
+            save_checkpoint(
+                self.directory / "checkpoints",
+                self.progress,
+                self.model,
+                self.tokenizer,
+                self.optimizer.adamw,
+                config_digest(self.config),
+                self.config.run.keep_checkpoints,
+            )
+        distributed.gather(None)
+
+    def finish(self) -> None:
+        """Save the final policy and the report."""
+        from agentrl.trainer.report import write_report
+
+        self.progress.stage = "done"
+        self.checkpoint()
+        if self.log.is_active:
+            save_policy(self.directory / "policy", self.model, self.tokenizer)
+            write_report(self.directory, self.config, self.progress, self.log)
+
+    def __enter__(self) -> "Run":
+        def interrupt(signum: int, frame: Any) -> None:
+            if self.stop_requested:
+                raise KeyboardInterrupt
+            self.stop_requested = True
+            self.log.say("interrupted: finishing this step, then saving (again: stop at once)")
+
+        self._handler_before = signal.signal(signal.SIGINT, interrupt)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        signal.signal(signal.SIGINT, self._handler_before)
+        self._rollout.close()
+        self.log.close()
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _prepare_rollouts(self) -> None:
+        config = self.config
+        context, rollout = config.context, config.rollout
+        self.context = make_context(
+            self.tokenizer,
+            context.kind,
+            protocol=context.protocol,
+            window=context.window,
+            show_admissible=context.show_admissible,
+            system=context.system,
+        )
+        self.limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
+        self.engine = TransformersEngine(
+            self.model, self.tokenizer, max_sessions=rollout.concurrency, max_context=context.max_context
+        )
+        self.engine.policy_version = self.progress.policy_version
+        self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, rollout.top_p)
+        self._rollout = Rollout(
+            self.env_factory,
+            self.engine,
+            self.context,
+            self._params,
+            limits=self.limits,
+            concurrency=rollout.concurrency,
+            max_retries=rollout.max_retries,
+            threads=rollout.threads,
+        )
+        env = self.env_factory()
+        self._train_ids = env.tasks.ids(config.env.train_split)
+        env.close()
+        self.updater = self._make_updater()
+
+    def _make_optimizer(self) -> Optimizer:
+        stage = self.config.warm_start if self.progress.stage == "warm_start" else self.config.update
+        update = self.config.update
+        return Optimizer(
+            self.model.parameters(),
+            betas=update.betas,
+            weight_decay=stage.weight_decay,
+            max_grad_norm=update.max_grad_norm,
+        )
+
+    def _make_updater(self) -> Updater:
+        loss = self.recipe.loss.override(self.config.loss.model_dump())
+        reference = None
+        if loss.kl_coef:
+            reference = self._reference()
+        return Updater(self.model, reference, self.optimizer, self.config.update, loss, self.config.rollout.temperature)
+
+    def _reference(self) -> Any:
+        """Return the frozen policy that reinforcement learning started from; kept on disk for resumption."""
+        folder = self.directory / "reference_policy"
+        if self.progress.stage != "warm_start" and self.progress.iteration and folder.exists():
+            model = load_policy(str(folder), dtype=self.config.policy.dtype)[0].to(self.updater_device)
+        else:
+            model = copy.deepcopy(self.model)
+            if self.log.is_active and self.progress.stage != "warm_start":
+                save_policy(folder, model, self.tokenizer)
+        return model.requires_grad_(False)
+
+    @property
+    def updater_device(self) -> torch.device:
+        """Where the policy is."""
+        return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+
+    def _demonstrations(self) -> list[Trajectory]:
+        """Return this process's share of the demonstrations; the same on every resumption."""
+        config, seed = self.config.warm_start, self.config.run.seed
+        ids, rank = self._train_ids, distributed.rank()
+        if config.demonstrations < len(ids):
+            order = seeding.generator(seed, "demonstrations").choice(len(ids), config.demonstrations, replace=False)
+        else:
+            order = np.arange(len(ids))
+        mine = [ids[int(i)] for i in order[rank :: distributed.world_size()]]
+        began = time.monotonic()
+        played = demonstrate(
+            self.env_factory,
+            mine,
+            self.context,
+            seed=seeding.derive(seed, "demonstrations", rank),
+            wander=config.demonstrator.wander,
+            mistake=config.demonstrator.mistake,
+            forget=config.demonstrator.forget,
+            limits=self.limits,
+        )
+        solved = sum(trajectory.success for trajectory in played)
+        kept = played if config.demonstrator.keep_failures else [t for t in played if t.success]
+        all_solved, all_played, turns = distributed.all_sum(
+            [float(solved), float(len(played)), float(sum(len(t.turns) for t in played))]
+        )
+        self.log.say(
+            f"{all_played:.0f} demonstrations, {100 * all_solved / all_played:.1f} % solved, "
+            f"{turns / all_played:.1f} turns each, in {time.monotonic() - began:.1f} s"
+        )
+        return kept
+
+    def _after_warm_start_step(self, step: int, metrics: dict[str, float]) -> bool:
+        self.progress.step = step
+        steps = self.config.warm_start.steps
+        if step % 10 == 0 or step == steps:
+            metrics["elapsed_s"] = time.monotonic() - self._began
+            self.log.record("warm_start", step, metrics)
+            self.log.progress(
+                f"  warm start {step:5d}/{steps}  loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.3f}  "
+                f"{metrics['elapsed_s']:5.0f} s"
+            )
+        stop = self.should_stop()
+        if step % (10 * self.config.run.checkpoint_every) == 0 or stop:
+            self.checkpoint()
+        return not stop
+
+    def _totals(self, rollout: RolloutResult, advantages_N: NDArray[np.float64]) -> dict[str, float]:
+        """Return the iteration's numbers over all processes, and count what was played."""
+        trajectories = rollout.trajectories
+        turns = [turn for trajectory in trajectories for turn in trajectory.turns]
+        keys = ("episodes", "success", "turns", "reward", "valid", "tokens", "accidents", "scored", "nonzero")
+        sums = dict(
+            zip(
+                keys,
+                distributed.all_sum(
+                    [
+                        float(len(trajectories)),
+                        float(sum(t.success for t in trajectories)),
+                        float(len(turns)),
+                        sum(t.total_reward for t in trajectories),
+                        float(sum(turn.action_valid for turn in turns)),
+                        float(sum(t.num_tokens for t in trajectories)),
+                        float(len(rollout.accidents)),
+                        float(np.isfinite(advantages_N).sum()),
+                        float((np.nan_to_num(advantages_N) != 0).sum()),
+                    ]
+                ),
+                strict=True,
+            )
+        )
+        episodes, num_turns = max(1.0, sums["episodes"]), max(1.0, sums["turns"])
+        self.progress.episodes += int(sums["episodes"])
+        self.progress.environment_steps += int(sums["turns"])
+        return {
+            "success": sums["success"] / episodes,
+            "turns": sums["turns"] / episodes,
+            "reward": sums["reward"] / episodes,
+            "tokens_per_episode": sums["tokens"] / episodes,
+            "valid_actions": sums["valid"] / num_turns,
+            "scored_turns": sums["scored"] / num_turns,
+            "turns_with_signal": sums["nonzero"] / num_turns,
+            "accidents": sums["accidents"],
+            "episodes_total": float(self.progress.episodes),
+            "environment_steps_total": float(self.progress.environment_steps),
+        }
+
+    def _remember(self, name: str, modes: list[Scores]) -> dict[str, Any]:
+        result = {scores.mode: scores.summary() for scores in modes}
+        self.progress.results = (self.progress.results or {}) | {
+            name: result | {"elapsed_s": time.monotonic() - self._began}
+        }
+        for scores in modes:
+            flat = {f"{scores.mode}/{key}": float(value) for key, value in scores.summary().items()}
+            self.log.record("eval", self.progress.iteration, {**flat, "elapsed_s": time.monotonic() - self._began})
+        line = ", ".join(f"{scores.mode} {scores.success.percent()}" for scores in modes)
+        self.log.say(f"{name}: success on {self.config.eval.split}: {line}")
+        return result
+
+
+def config_digest(config: Config) -> str:
+    """Return a hash of what decides the numbers of a run: all but where and how often it is saved."""
+    tree = config.model_dump(mode="json")
+    for key in ("directory", "checkpoint_every", "keep_checkpoints", "save_trajectories_every"):
+        tree["run"].pop(key)
+    return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()

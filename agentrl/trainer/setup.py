@@ -1,0 +1,104 @@
+"""What a run needs before its first step: checked early, with one clear error for each thing that can be wrong."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import agentrl.env
+from agentrl import seeding
+from agentrl.context import action_protocol
+from agentrl.env import Info, TextEnv
+from agentrl.errors import ConfigError
+from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
+from agentrl.trainer.config import Config
+
+
+def env_factory(config: Config) -> Callable[[], TextEnv]:
+    """Return a function that makes the configured environment."""
+
+    def factory() -> TextEnv:
+        return agentrl.env.make(config.env.id, **config.env.kwargs)
+
+    return factory
+
+
+def check_tasks(config: Config) -> None:
+    """Make the environment once and look its splits up.
+
+    Raises:
+      ConfigError: no such environment or argument.
+      TaskNotFoundError: no such split.
+      DataError: its data cannot be read.
+    """
+    env = env_factory(config)()
+    for split in (config.env.train_split, config.eval.split):
+        if not len(env.tasks.ids(split)):
+            raise ConfigError(f"split {split!r} of {config.env.id} is empty")
+    env.close()
+
+
+def prepare_policy(config: Config, folder: Path) -> None:
+    """Write the initial policy to ``folder``: a copy of ``policy.path``, or one built from nothing.
+
+    Raises:
+      DataError: ``policy.path`` cannot be loaded.
+    """
+    if config.policy.path is not None:
+        model, tokenizer = load_policy(config.policy.path, dtype=config.policy.dtype)
+    else:
+        build = config.policy.build
+        tags = (*action_protocol(config.context.protocol).stop, "<think>", "</think>", "<action>")
+        tokenizer = train_tokenizer(
+            environment_texts(config),
+            vocab_size=build.vocab_size,
+            tags=tags if config.context.protocol == "tags" else (),
+        )
+        model = build_model(
+            tokenizer,
+            hidden_size=build.hidden_size,
+            num_layers=build.num_layers,
+            num_heads=build.num_heads,
+            intermediate_size=build.intermediate_size,
+            max_context=config.context.max_context,
+            seed=config.run.seed,
+        )
+    save_policy(folder, model, tokenizer)
+
+
+def environment_texts(config: Config) -> Iterator[str]:
+    """Yield what is seen and said in episodes of the environment's expert, on training tasks."""
+    env = env_factory(config)()
+    rng = seeding.generator(config.run.seed, "tokenizer")
+    write = action_protocol(config.context.protocol).write
+    for _ in range(config.policy.build.tokenizer_episodes):
+        task = env.tasks.sample(config.env.train_split, rng)
+        observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task})
+        act = env.expert(rng)
+        yield observation
+        ended = False
+        while not ended:
+            action = act(observation, cast(Info, info))
+            observation, _, terminated, truncated, info = env.step(action)
+            ended = terminated or truncated
+            yield write(action)
+            yield observation
+            for admissible in (info["admissible_actions"] or ())[:: max(1, len(info["admissible_actions"] or ()) // 4)]:
+                yield write(admissible)
+    env.close()
+
+
+def describe_policy(model: Any, tokenizer: Any) -> str:
+    """Return one line about a policy."""
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    kind = type(model).__name__
+    return f"{kind}, {parameters / 1e6:.2f} M parameters, {len(tokenizer)} tokens"
+
+
+def check_policy(config: Config) -> None:
+    """Look at ``policy.path`` before processes are started.
+
+    Raises:
+      DataError: it holds no model, no tokenizer or no chat template.
+    """
+    if config.policy.path is not None:
+        check_policy_folder(config.policy.path)

@@ -1,0 +1,125 @@
+"""The policy update: from scored samples to new weights."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from agentrl.algorithms.base import LossSettings
+from agentrl.losses import kl_penalty, policy_loss, token_logprobs
+from agentrl.trainer import distributed
+from agentrl.trainer.batch import Batch, Sample, micro_batches, mini_batches, pack
+from agentrl.trainer.config import UpdateConfig
+from agentrl.trainer.optimizer import Optimizer
+from agentrl.trainer.packed import packed_hidden_states
+
+
+def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+    """Return log-probability and entropy (nats) of the model at each scored token, shapes (A,).
+
+    Both are of the temperature-scaled distribution, the one the engine samples from.
+    """
+    hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing)
+    hidden_AH = hidden_LH.index_select(0, batch.before_A)
+    weight_VH = model.get_output_embeddings().weight
+    return token_logprobs(hidden_AH, weight_VH, batch.targets_A, temperature=temperature, chunk=1024)
+
+
+@dataclass(slots=True)
+class Updater:
+    """Applies the loss of an algorithm to samples.
+
+    Attributes:
+      model: the policy being trained.
+      reference: frozen policy of the KL term; None without one.
+      optimizer: steps the weights.
+      config: minibatches, epochs, token budget.
+      loss: the algorithm's loss settings.
+      temperature: that the samples were drawn at.
+    """
+
+    model: Any
+    reference: Any | None
+    optimizer: Optimizer
+    config: UpdateConfig
+    loss: LossSettings
+    temperature: float = 1.0
+
+    def run(self, samples: Sequence[Sample], *, lr: float, rng: np.random.Generator) -> dict[str, float]:
+        """Make ``epochs x minibatches`` updates from this process's samples; return means over all processes.
+
+        Every process must call it, with or without samples. Each update is normalised by the number of scored
+        tokens in its minibatch over all processes, so that the result does not depend on how it was cut.
+        """
+        if self.config.old_logprobs == "recompute":
+            samples = [
+                sample for part in micro_batches(samples, self.config.token_budget) for sample in self._old(part)
+            ]
+        totals: dict[str, float] = {}
+        norms = []
+        for _ in range(self.config.epochs):
+            for minibatch in mini_batches(samples, self.config.minibatches, rng):
+                [tokens] = distributed.all_sum([float(sum(sample.num_scored for sample in minibatch))])
+                if tokens == 0:
+                    continue
+                for part in micro_batches(minibatch, self.config.token_budget):
+                    self._backward(pack(part, self.device), tokens, totals)
+                norms.append(self.optimizer.step(lr))
+        return self._means(totals, norms)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+
+    def _backward(self, batch: Batch, tokens: float, totals: dict[str, float]) -> None:
+        """Add the gradient of this part of a minibatch of ``tokens`` scored tokens; add its sums to ``totals``."""
+        logprobs_A, entropies_A = score(self.model, batch, self.temperature)
+        loss_A, metrics = policy_loss(
+            logprobs_A,
+            batch.old_logprobs_A,
+            batch.advantages_A,
+            ratio_level=self.loss.ratio_level,
+            clip_low=self.loss.clip_low,
+            clip_high=self.loss.clip_high,
+            dual_clip=self.loss.dual_clip,
+            sequence_index=batch.sequence_A,
+            turn_index=batch.row_A,
+        )
+        if self.reference is not None:
+            with torch.no_grad():
+                ref_logprobs_A, _ = score(self.reference, batch, self.temperature)
+            kl_A = kl_penalty(logprobs_A, ref_logprobs_A, kind=self.loss.kl_kind)
+            loss_A = loss_A + self.loss.kl_coef * kl_A
+            metrics["ref_kl"] = kl_A.detach().mean()
+        if self.loss.entropy_coef:
+            loss_A = loss_A - self.loss.entropy_coef * entropies_A
+        (loss_A.sum() / tokens).backward()  # type: ignore[no-untyped-call]
+        metrics |= {"loss": loss_A.detach().mean(), "entropy": entropies_A.detach().mean()}
+        count = len(loss_A)
+        totals["tokens"] = totals.get("tokens", 0.0) + count
+        for key, value in metrics.items():
+            totals[key] = totals.get(key, 0.0) + float(value) * count
+
+    def _old(self, part: list[Sample]) -> list[Sample]:
+        """Return the samples with old log-probs computed by the trainer."""
+        batch = pack(part, self.device)
+        with torch.no_grad():
+            logprobs_A, _ = score(self.model, batch, self.temperature)
+        row = np.zeros(batch.num_tokens, dtype=np.float32)
+        row[(batch.before_A + 1).cpu().numpy()] = logprobs_A.cpu().numpy()
+        cuts = np.cumsum([len(sample) for sample in part])[:-1]
+        return [replace(sample, old_logprobs_L=old) for sample, old in zip(part, np.split(row, cuts), strict=True)]
+
+    @staticmethod
+    def _means(totals: dict[str, float], norms: list[float]) -> dict[str, float]:
+        """Token means over all processes, and the gradient norm of the updates."""
+        keys = sorted({key for other in distributed.gather(sorted(totals)) for key in other} | set(totals))
+        sums = dict(zip(keys, distributed.all_sum([totals.get(key, 0.0) for key in keys]), strict=True))
+        tokens = max(1.0, sums.pop("tokens", 0.0))
+        means = {key: value / tokens for key, value in sums.items()}
+        means["grad_norm"] = float(np.mean(norms)) if norms else 0.0
+        return means

@@ -1,0 +1,123 @@
+"""Supervised warm start: imitate demonstrations, token by token."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from agentrl import seeding
+from agentrl.trainer import distributed
+from agentrl.trainer.batch import Sample, pack, spread
+from agentrl.trainer.config import WarmStartConfig
+from agentrl.trainer.optimizer import Optimizer, cosine
+from agentrl.trainer.packed import packed_hidden_states
+from agentrl.types import Trajectory
+
+HELD_OUT = 0.05
+"""Share of the demonstrations kept aside to measure accuracy."""
+
+
+@dataclass(slots=True)
+class WarmStart:
+    """The stage, resumable at any step: the batch of step s depends on (seed, s) alone.
+
+    Attributes:
+      config: steps, learning rate, batch size.
+      model: the policy.
+      optimizer: its AdamW.
+      seed: of the order of the demonstrations.
+    """
+
+    config: WarmStartConfig
+    model: Any
+    optimizer: Optimizer
+    seed: int
+
+    def run(
+        self,
+        demonstrations: Sequence[Trajectory],
+        *,
+        first_step: int = 0,
+        on_step: Callable[[int, dict[str, float]], bool] = lambda step, metrics: True,
+    ) -> int:
+        """Train from ``first_step`` on; return the number of steps made in all.
+
+        Args:
+          demonstrations: this process's share.
+          on_step: called after each step with its number (from 1) and metrics; False ends the stage.
+        """
+        samples = imitation_samples(demonstrations)
+        held_out = samples[: max(1, int(len(samples) * HELD_OUT))]
+        training = samples[len(held_out) :] or held_out
+        share = max(1, self.config.batch_tokens // distributed.world_size())
+        for step, batch in enumerate(_batches(training, share, self.seed, first_step), start=first_step):
+            if step >= self.config.steps:
+                return step
+            metrics = self._step(batch, step)
+            last = step + 1 == self.config.steps
+            if self.config.target_accuracy is not None and ((step + 1) % 25 == 0 or last):
+                metrics["held_out_accuracy"] = accuracy(self.model, held_out, share)
+            go_on = on_step(step + 1, metrics)
+            if not go_on or metrics.get("held_out_accuracy", 0.0) >= (self.config.target_accuracy or 2.0):
+                return step + 1
+        return first_step
+
+    def _step(self, samples: list[Sample], step: int) -> dict[str, float]:
+        batch = pack(samples, next(iter(self.model.parameters())).device)
+        hidden_AH = packed_hidden_states(self.model, batch.ids_L, batch.packing).index_select(0, batch.before_A)
+        logits_AV = self.model.get_output_embeddings()(hidden_AH)
+        loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_A, reduction="sum")
+        correct = (logits_AV.detach().argmax(-1) == batch.targets_A).sum()
+        total_loss, total_correct, tokens = distributed.all_sum(
+            [float(loss.detach()), float(correct), float(len(batch.targets_A))]
+        )
+        (loss / tokens).backward()  # type: ignore[no-untyped-call]
+        config = self.config
+        lr = cosine(step, config.steps, config.lr, config.warmup_steps, config.final_lr_share)
+        norm = self.optimizer.step(lr)
+        return {"loss": total_loss / tokens, "accuracy": total_correct / tokens, "lr": lr, "grad_norm": norm}
+
+
+def imitation_samples(demonstrations: Sequence[Trajectory]) -> list[Sample]:
+    """Return the demonstrations with every action token scored alike."""
+    return spread(demonstrations, np.ones(sum(len(trajectory.turns) for trajectory in demonstrations)))
+
+
+@torch.no_grad()
+def accuracy(model: Any, samples: Sequence[Sample], token_budget: int) -> float:
+    """Return the share of demonstrated tokens that are the model's first choice, over all processes."""
+    correct = tokens = 0
+    for part in _in_budget(samples, token_budget):
+        batch = pack(part, next(iter(model.parameters())).device)
+        hidden_AH = packed_hidden_states(model, batch.ids_L, batch.packing).index_select(0, batch.before_A)
+        correct += int((model.get_output_embeddings()(hidden_AH).argmax(-1) == batch.targets_A).sum())
+        tokens += len(batch.targets_A)
+    all_correct, all_tokens = distributed.all_sum([float(correct), float(tokens)])
+    return all_correct / max(1.0, all_tokens)
+
+
+def _batches(samples: Sequence[Sample], token_budget: int, seed: int, first: int) -> Iterator[list[Sample]]:
+    """Yield batches for ever, from number ``first`` on: each epoch is a new shuffle, cut by tokens."""
+    number = epoch = 0
+    while True:
+        order = seeding.generator(seed, "warm_start", distributed.rank(), epoch).permutation(len(samples))
+        for batch in _in_budget([samples[i] for i in order], token_budget):
+            if number >= first:
+                yield batch
+            number += 1
+        epoch += 1
+
+
+def _in_budget(samples: Sequence[Sample], token_budget: int) -> Iterator[list[Sample]]:
+    chosen: list[Sample] = []
+    tokens = 0
+    for sample in samples:
+        if chosen and tokens + len(sample) > token_budget:
+            yield chosen
+            chosen, tokens = [], 0
+        chosen.append(sample)
+        tokens += len(sample)
+    if chosen:
+        yield chosen
