@@ -11,10 +11,7 @@ import numpy as np
 from agentrl.env import Info
 from agentrl.errors import DataError
 from agentrl_envs.household.game import Goal, TaskType
-from agentrl_envs.household.solver import solve
 from agentrl_envs.household.tables import HABITS, HOLDS, OPENABLE, SENTENCES, STATIONS, TREATMENTS
-
-__all__ = ["SearchExpert", "read_goal", "solve"]
 
 _INTRO = re.compile(r"you see (?P<things>[^.]*)\.\s+Your task is to: (?P<goal>.*)", re.DOTALL)
 _THING = re.compile(r"a (\w+ \d+)")

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 from itertools import permutations, product
 from typing import Literal
 
-from agentrl_envs.household.dialect import CURRENT, Dialect
 from agentrl_envs.household.game import Affordance, Game, TaskType
 from agentrl_envs.household.tables import STATIONS
-from agentrl_envs.household.world import NOTHING, State
+from agentrl_envs.household.world import NOTHING, State, World
 
 Verb = Literal["take", "put", "use", "visit", "clean", "heat", "cool"]
 Deed = tuple[Verb, int, int]
@@ -21,14 +20,14 @@ _TREATMENTS: dict[TaskType, tuple[Verb, Affordance]] = {
 }
 
 
-def solve(game: Game, state: State, dialect: Dialect = CURRENT) -> list[str]:
-    """Return commands that reach the goal from ``state``: the shortest of all sensible plans.
+def solve(world: World, state: State) -> list[str]:
+    """Return commands, in the world's dialect, that reach the goal from ``state``: the shortest of all sensible plans.
 
     A sensible plan handles every object once: put down what is in the way, take, treat, deliver. Where there is none,
     the list is empty: official games have objects that no receptacle may hold (a roll of paper towels), so that
     taking one is a dead end.
     """
-    return min((_commands(game, state, dialect, deeds) for deeds in _plans(game, state)), key=len, default=[])
+    return min((_commands(world, state, deeds) for deeds in _plans(world.game, state)), key=len, default=[])
 
 
 def _plans(game: Game, state: State) -> Iterator[Deeds]:
@@ -64,8 +63,13 @@ def _one(game: Game, state: State, things: list[int]) -> Iterator[Deeds]:
         treatments: list[Deeds] = [[]]
         if verb is not None and not done >> thing & 1:
             treatments = [[(verb, thing, station)] for station in _of_kind(game, STATIONS[verb])]
-        for deeds, treatment, target in product(_obtain(game, state, thing), treatments, _targets(game)):
-            yield [*deeds, *treatment, ("put", thing, target)]
+        for deeds, treatment in product(_obtain(game, state, thing), treatments):
+            # An object that lay in two receptacles still lies in the other one: there is nothing left to deliver.
+            left = {place for place in _places(state, thing) if ("take", thing, place) not in deeds}
+            if left.intersection(_of_kind(game, game.goal.receptacle)):
+                yield [*deeds, *treatment]
+            for target in _targets(game):
+                yield [*deeds, *treatment, ("put", thing, target)]
 
 
 def _two(game: Game, state: State, things: list[int]) -> Iterator[Deeds]:
@@ -119,9 +123,9 @@ def _of_kind(game: Game, kind: str) -> list[int]:
     return [index for index, receptacle in enumerate(game.receptacles) if receptacle.kind == kind]
 
 
-def _commands(game: Game, state: State, dialect: Dialect, deeds: Deeds) -> list[str]:
+def _commands(world: World, state: State, deeds: Deeds) -> list[str]:
     """Spell out the deeds, with the ways between them and the doors to open."""
-    location, opened = state.location, state.opened
+    game, location, opened = world.game, state.location, state.opened
     commands = []
     for verb, thing, place in deeds:
         name, receptacle = game.objects[thing].name, game.receptacles[place]
@@ -134,7 +138,7 @@ def _commands(game: Game, state: State, dialect: Dialect, deeds: Deeds) -> list[
         if verb == "take":
             commands.append(f"take {name} from {receptacle.name}")
         elif verb == "put":
-            commands.append(dialect.put.format(o=name, r=receptacle.name))
+            commands.append(world.dialect.put.format(o=name, r=receptacle.name))
         elif verb == "use":
             commands.append(f"use {name}")
         elif verb != "visit":
