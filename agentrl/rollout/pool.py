@@ -46,11 +46,20 @@ class EnvPool:
             await self.call(env.close)
 
     async def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """Run a method of an environment and return its result; its exceptions pass through."""
+        """Run a method of an environment and return its result; its exceptions pass through.
+
+        Cancelled while a thread is inside the environment, it waits until the thread has come out.
+        """
         if self._executor is None:
             return self._timed(function, args, kwargs)
         run = partial(self._timed, function, args, kwargs)
-        return await asyncio.get_running_loop().run_in_executor(self._executor, run)
+        future = asyncio.get_running_loop().run_in_executor(self._executor, run)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            # A thread cannot be stopped, and nobody may close an environment that it still uses.
+            await asyncio.wait([future])
+            raise
 
     def close(self) -> None:
         """Close the idle environments, after waiting for calls that still run in threads."""

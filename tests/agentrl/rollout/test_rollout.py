@@ -1,6 +1,7 @@
 """Many episodes at once: order, determinism, accidents, cancellation."""
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
-from agentrl.env import Outcome
+from agentrl.env import Outcome, TurnResult
 from agentrl.errors import ConfigError, TaskNotFoundError
 from agentrl.rollout import EnvPool, EpisodeSpec, Rollout, group_specs
 from agentrl.store import save_trajectories
@@ -160,19 +161,44 @@ def test_misuse_is_raised_as_it_is(context: Context) -> None:
 
 
 @pytest.mark.parametrize("threads", [False, True])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_passes_through_and_leaves_nothing_behind(
-    context: Context, error: type[BaseException], threads: bool
-) -> None:
+def test_ctrl_c_passes_through_and_leaves_nothing_behind(context: Context, threads: bool) -> None:
     def fault(turn: int) -> None:
         if turn == 2:
-            raise error
+            signal.raise_signal(signal.SIGINT)
 
     engine = wandering(context)
-    with rollout(context, engine, fault=fault, threads=threads) as play, pytest.raises(error):
+    with rollout(context, engine, fault=fault, threads=threads) as play, pytest.raises(KeyboardInterrupt):
         play.collect(specs())
+    assert engine.num_requests > 0
     assert engine.num_open == 0
     assert not [t for t in threading.enumerate() if t.name.startswith("agentrl-env")]
+
+
+def test_cancelling_waits_for_the_world_that_a_thread_is_in(context: Context) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    class Slow(Corridor):
+        def _advance(self, action: str) -> TurnResult:
+            inside.set()
+            go_on.wait(10)
+            order.append("stepped")
+            raise RuntimeError("nobody hears this")
+
+        def close(self) -> None:
+            order.append("closed")
+
+    async def cancel_inside() -> None:
+        task = asyncio.create_task(play.collect_async(specs(1, ["corridor-2"])))
+        await asyncio.to_thread(inside.wait, 10)
+        task.cancel()
+        asyncio.get_running_loop().call_later(0.05, go_on.set)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    with Rollout(Slow, wandering(context), context, SamplingParams(), threads=True) as play:
+        asyncio.run(cancel_inside())
+    assert order == ["stepped", "closed"]
 
 
 def test_cancelling_waits_until_every_session_is_released(context: Context) -> None:
