@@ -62,7 +62,7 @@ def _parse_kwargs(text: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise pytest.UsageError(f"--agentrl-env-kwargs: not JSON ({error}): {text}") from error
     if not isinstance(kwargs, dict):
-        raise pytest.UsageError(f"--agentrl-env-kwargs: expected a JSON object like '{{\"split\": \"train\"}}': {text}")
+        raise pytest.UsageError(f'--agentrl-env-kwargs: expected a JSON object like \'{{"split": "train"}}\': {text}')
     return kwargs
 
 
