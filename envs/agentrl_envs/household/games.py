@@ -121,9 +121,9 @@ def _is_played(file: Path) -> bool:
 
 
 def _unpack(path: Path) -> Iterator[tuple[str, Callable[[], Record]]]:
-    opened = lzma.open(path, "rb") if path.suffix == ".xz" else path.open("rb")
+    opener = lzma.open if path.suffix == ".xz" else open
     try:
-        with opened as lines:
+        with opener(path, "rb") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     where = f"{path}, line {number}"

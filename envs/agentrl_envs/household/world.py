@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from agentrl_envs.household.dialect import CURRENT, Dialect
-from agentrl_envs.household.game import Affordance, Game, Object, Quality, TaskType
+from agentrl_envs.household.game import Affordance, Game, Quality, TaskType
 
 NOTHING = -1
 """`State.held` of empty hands."""
@@ -58,6 +58,11 @@ def members(bits: int) -> Iterator[int]:
         bits ^= low
 
 
+def flagged(flags: Iterable[bool]) -> int:
+    """Return the set of the indices whose flag is true."""
+    return sum(1 << index for index, flag in enumerate(flags) if flag)
+
+
 def listing(items: Iterable[str]) -> str:
     """Return ``a, b, and c``; ``nothing`` for no items."""
     names = list(items)
@@ -86,36 +91,31 @@ class World:
         for index, receptacle in enumerate(game.receptacles):
             self._at[receptacle.location].append(index)
         self._here = [sum(1 << r for r in found) for found in self._at]
-        self._openable = sum(1 << r for r, receptacle in enumerate(game.receptacles) if receptacle.openable)
-        self._can = {affordance: self._where(lambda o, a=affordance: a in o.affordances) for affordance in Affordance}
-        self._knives = self._where(lambda o: o.kind in _KNIVES)
-        self._fits = [
-            self._where(lambda o, k=receptacle.kind: o.kind in game.can_contain.get(k, ()))
-            for receptacle in game.receptacles
-        ]
+        self._openable = flagged(receptacle.openable for receptacle in game.receptacles)
+        self._can = {a: flagged(a in thing.affordances for thing in game.objects) for a in Affordance}
+        self._knives = flagged(thing.kind in _KNIVES for thing in game.objects)
+        self._fits = [self._fitting(receptacle.kind) for receptacle in game.receptacles]
         """Receptacle -> set of objects that may be put there."""
-        self._notable = [
-            self._union(self._fits[other] for other in self._at[receptacle.location] if other != index)
-            for index, receptacle in enumerate(game.receptacles)
-        ]
+        self._notable = [self._fitting_beside(r) for r in range(len(game.receptacles))]
         """Receptacle -> set of objects that another receptacle at the same location may hold."""
         self._watched = self._can[Affordance.SLICEABLE] if self._knives & self._can[Affordance.PICKUPABLE] else 0
         goal = game.goal
-        self._wanted = self._where(lambda o: o.kind == goal.object)
+        self._wanted = flagged(thing.kind == goal.object for thing in game.objects)
         self._targets = [r for r, receptacle in enumerate(game.receptacles) if receptacle.kind == goal.receptacle]
-        self._lamps = self._where(lambda o: o.kind == goal.receptacle) & self._can[Affordance.TOGGLEABLE]
+        lamps = flagged(thing.kind == goal.receptacle for thing in game.objects)
+        self._lamps = lamps & self._can[Affordance.TOGGLEABLE]
         self._commands: dict[tuple[int, ...], dict[str, Action]] = {}
         self._listings: dict[int, str] = {}
 
-    def _where(self, test: Callable[[Object], bool]) -> int:
-        return sum(1 << index for index, thing in enumerate(self.game.objects) if test(thing))
+    def _fitting(self, kind: str) -> int:
+        return flagged(thing.kind in self.game.can_contain.get(kind, ()) for thing in self.game.objects)
 
-    @staticmethod
-    def _union(sets: Iterable[int]) -> int:
-        union = 0
-        for bits in sets:
-            union |= bits
-        return union
+    def _fitting_beside(self, r: int) -> int:
+        fitting = 0
+        for other in self._at[self.game.receptacles[r].location]:
+            if other != r:
+                fitting |= self._fits[other]
+        return fitting
 
     # -- what a player sees --------------------------------------------------------------------------------------
 
@@ -128,8 +128,8 @@ class World:
                 contents[receptacle] |= 1 << index
             if thing.location is not None:
                 lying[thing.location] |= 1 << index & self._watched
-        opened = sum(1 << r for r, receptacle in enumerate(game.receptacles) if receptacle.opened)
-        qualities = (self._where(lambda o, q=quality: q in o.qualities) for quality in Quality)
+        opened = flagged(receptacle.opened for receptacle in game.receptacles)
+        qualities = (flagged(quality in thing.qualities for thing in game.objects) for quality in Quality)
         taken = (0,) * len(game.receptacles)
         return State(game.start, NOTHING, opened, tuple(contents), tuple(lying), taken, *qualities)
 
