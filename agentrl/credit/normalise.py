@@ -77,7 +77,7 @@ def normalise(
     if scale == "none":
         return centred_I
     std_I = moments.std_K[key_I]
-    return np.where(std_I > 0.0, centred_I / (std_I + eps), 0.0)
+    return _ratio(centred_I, np.where(std_I > 0.0, std_I + eps, 0.0))
 
 
 def _ratio(numerator: FloatN, denominator: FloatN) -> FloatN:

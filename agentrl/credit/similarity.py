@@ -20,6 +20,8 @@ Dialect = Literal["paper", "authors"]
 
 # Far above the rounding of a ratio of two lengths, far below one edit in the longest observation.
 SLACK = 1e-9
+# rapidfuzz rounds its cutoff to float32: cut a little lower, then compare exactly.
+CUTOFF_SLACK = 1e-3
 
 
 def similar_groups(group_N: IntN, text_N: IntN, labels: Sequence[Hashable], threshold: float, dialect: Dialect) -> IntN:
@@ -88,9 +90,9 @@ class _Clusters:
         near = np.flatnonzero(bound_C)
         if not len(near):
             return None
-        cutoff = self._threshold - SLACK
-        ratio = self._ratios([text], [self.leaders[at] for at in near], score_cutoff=cutoff, dtype=np.float64)[0]
-        for at in near[ratio >= cutoff]:
+        leaders = [self.leaders[at] for at in near]
+        ratio = self._ratios([text], leaders, score_cutoff=self._threshold - CUTOFF_SLACK, dtype=np.float64)[0]
+        for at in near[ratio >= self._threshold - SLACK]:
             if not self._exact or self._is_similar(text, self.leaders[at]):
                 return int(at)
         return None
