@@ -6,7 +6,7 @@ the order of calls, counts turns, truncates, and fills ``info``. `agentrl.testin
 
 import copy
 from abc import abstractmethod
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypedDict
@@ -77,9 +77,11 @@ class TurnResult:
     score: float | None = None
 
 
-def advance(observation: str, *, reward: float = 0.0, action_valid: bool = True) -> TurnResult:
+def advance(
+    observation: str, *, reward: float = 0.0, action_valid: bool = True, score: float | None = None
+) -> TurnResult:
     """The episode goes on."""
-    return TurnResult(observation, reward, action_valid=action_valid)
+    return TurnResult(observation, reward, action_valid=action_valid, score=score)
 
 
 def finish(
@@ -99,7 +101,7 @@ class Snapshot:
     turn: int
     ended: bool
     state: Any
-    """`exact`: the copied state. `replay`: ``(seed, options, actions)``."""
+    """`exact`: the copied state, the generator's state, the observation. `replay`: the generator's state, the actions."""
 
 
 class FreeText(Space[str]):
@@ -161,7 +163,7 @@ class TextEnv(Env[str, str]):
         self._ended = True
         self._closed = False
         self._last_observation = ""
-        self._origin: tuple[int | None, dict[str, Any] | None] = (None, None)
+        self._origin: Mapping[str, Any] = {}
         self._actions: list[str] = []
 
     # -- hooks ---------------------------------------------------------------------------------------------------
@@ -214,10 +216,14 @@ class TextEnv(Env[str, str]):
             task = self.tasks.sample(self.split, self.np_random)
         else:
             task = self.tasks.ref(chosen.id if isinstance(chosen, TaskRef) else str(chosen))
-        self.task, self.turn, self._ended = task, 0, False
-        self._origin, self._actions = (seed, {"task": task.id}), []
-        self._last_observation = self._start(task, self.np_random)
+        self._begin(task)
         return self._last_observation, self._info(None)
+
+    def _begin(self, task: TaskRef) -> None:
+        self.task, self.turn, self._ended = task, 0, False
+        if self.snapshot_level is SnapshotLevel.REPLAY:
+            self._origin, self._actions = copy.deepcopy(self.np_random.bit_generator.state), []
+        self._last_observation = self._start(task, self.np_random)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Play one turn.
@@ -282,7 +288,7 @@ class TextEnv(Env[str, str]):
         if self.snapshot_level is SnapshotLevel.NONE:
             raise SnapshotError(f"{type(self).__name__} declares snapshot level 'none': it cannot be branched")
         if self.snapshot_level is SnapshotLevel.REPLAY:
-            state: Any = (*self._origin, tuple(self._actions))
+            state: Any = (self._origin, tuple(self._actions))
         else:
             rng = self.np_random.bit_generator.state
             state = (self._get_state(), rng, self._last_observation)
@@ -297,8 +303,9 @@ class TextEnv(Env[str, str]):
         if snapshot.env_type != type(self).__qualname__:
             raise SnapshotError(f"snapshot of {snapshot.env_type} given to {type(self).__qualname__}")
         if snapshot.level is SnapshotLevel.REPLAY:
-            seed, options, actions = snapshot.state
-            self.reset(seed=seed, options=options)
+            origin, actions = snapshot.state
+            self.np_random.bit_generator.state = copy.deepcopy(origin)
+            self._begin(self.tasks.ref(snapshot.task_id))
             for action in actions:
                 self.step(action)
             return
@@ -314,7 +321,6 @@ class TextEnv(Env[str, str]):
         twin = copy.copy(self)
         twin._np_random = None
         twin.observation_space, twin.action_space = FreeText(), FreeText()
-        twin._actions = []
         twin.restore(self.snapshot())
         return twin
 
@@ -356,7 +362,7 @@ def make(env_id: str, **kwargs: Any) -> TextEnv:
         env = gymnasium.make(env_id, **kwargs).unwrapped
     except gymnasium.error.UnregisteredEnv as error:
         raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registry.registered())}") from error
-    except TypeError as error:
+    except (ModuleNotFoundError, gymnasium.error.Error, TypeError) as error:
         raise ConfigError(f"{env_id}: {error}") from error
     if not isinstance(env, TextEnv):
         raise ConfigError(f"{env_id!r} makes a {type(env).__name__}, which is not a TextEnv")

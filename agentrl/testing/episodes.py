@@ -167,12 +167,13 @@ def check_render(case: Case) -> None:
 
 @law
 def check_anchor_key_type(case: Case) -> None:
-    """``anchor_key`` can be hashed and pickled, and comes back equal."""
+    """``anchor_key`` can be hashed and pickled, comes back equal, and its ``repr`` names no memory address."""
     for episode in case.episodes():
         for frame in episode.wander(case.turns).frames:
             key = frame.facts["anchor_key"]
             try:
-                same = hash(pickle.loads(pickle.dumps(key))) == hash(key) and pickle.loads(pickle.dumps(key)) == key
+                copy = pickle.loads(pickle.dumps(key))
+                same = copy == key and hash(copy) == hash(key) and " at 0x" not in repr(key)
             except (TypeError, AttributeError, pickle.PicklingError) as error:
                 require(False, f"The key {key!r}: {error}.")
-            episode.require(same, f"The key {key!r} is not equal to itself after pickling.")
+            episode.require(same, f"The key {key!r} is, after pickling, another.")

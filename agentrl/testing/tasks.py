@@ -74,7 +74,8 @@ def check_unknown_task(case: Case) -> None:
         message = str(require_raises(TaskNotFoundError, call, f"The unknown name {wrong!r}"))
         require(wrong in message, f"The message does not name {wrong!r}: {message}")
         rest = message.replace(wrong, "")
-        require("did you mean" in rest or "there are" in rest, f"The message about {wrong!r} has no hint: {message}")
+        hint = "did you mean" in rest or "there are" in rest or known in rest
+        require(hint, f"The message about {wrong!r} has no hint: {message}")
 
 
 @law
