@@ -4,7 +4,11 @@ The factory makes an ordinary Hugging Face folder: a randomly initialised Qwen3 
 tokenizer trained on the environment's own text, and a chat template with an assistant mask.
 """
 
+import json
+import re
+from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,35 +32,42 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|assistant|>{%- endif -%}"
 )
 
-# An entity ("cabinet 12"), a run of words before the next entity (with the punctuation before it), or one character. BPE merges inside a piece
-# only, so that a name with its number and a set phrase can each become one token, however the sentences differ.
-PIECE = Regex(r"\s?[A-Za-z']+ \d+|[^\sA-Za-z\d]*(?:\s?[A-Za-z']+(?! \d|[A-Za-z']))+|\s?\d+|\s?[^\sA-Za-z\d]|\s")
+# First BPE merges inside words and inside entities ("cabinet 12"), then words into set phrases, never across an
+# entity: so a name with its number and a frequent phrase are one token each, and a word is never cut to fit a phrase.
+ENTITY = r"\s?[A-Za-z']+ \d+"
+WORDS = rf"{ENTITY}|\s?[A-Za-z']+|\s?\d+|\s?[^\sA-Za-z\d]|\s"
+PHRASES = rf"{ENTITY}|(?:(?!{ENTITY})[\s\S])+"
 
 
-def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 2048, tags: Iterable[str] = ()) -> Any:
+def train_tokenizer(
+    texts: Iterable[str], *, vocab_size: int = 2048, num_phrases: int = 256, tags: Iterable[str] = ()
+) -> Any:
     """Train a byte-level BPE on ``texts`` (any string can still be encoded) and dress it as a chat tokenizer.
+
+    Merges come in two stages, inside words first and between words second: SuperBPE, arXiv:2503.13423, sec. 3.
 
     Args:
       texts: observations and actions of the environment.
       vocab_size: most entries, the 256 bytes and the special tokens included.
+      num_phrases: most merges of the second stage, of ``vocab_size``.
       tags: strings that must be single ordinary tokens, such as ``</action>``.
 
     Returns:
       A ``PreTrainedTokenizerFast`` whose end-of-message token is its eos token.
     """
+    corpus = Counter(texts)
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(PIECE, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
+    tokenizer.pre_tokenizer = _split(WORDS)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
+        vocab_size=vocab_size - num_phrases,
         min_frequency=2,
         special_tokens=[PAD, END, SYSTEM, USER, ASSISTANT],
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    tokenizer.train_from_iterator((text for text, count in corpus.items() for _ in range(count)), trainer)
+    tokenizer = _with_phrases(tokenizer, corpus, num_phrases)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
@@ -67,6 +78,53 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int = 2048, tags: Itera
     fast.add_tokens(sorted(set(tags)))
     fast.chat_template = CHAT_TEMPLATE
     return fast
+
+
+def _split(pattern: str) -> Any:
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    return pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(pattern), "isolated"), byte_level])
+
+
+def _with_phrases(tokenizer: Tokenizer, corpus: Counter[str], num_phrases: int, min_share: float = 2e-4) -> Tokenizer:
+    """Return a word-level BPE with the most frequent merges between words added.
+
+    A merge needs ``min_share`` of the corpus' tokens: rare combinations are better left to the model.
+    """
+    pieces: Counter[str] = Counter()
+    for text, count in corpus.items():
+        for piece in re.findall(PHRASES, text):
+            pieces[piece] += count
+    sequences = [(tokenizer.encode(piece).tokens, count) for piece, count in pieces.items()]
+    least = min_share * sum(len(tokens) * count for tokens, count in sequences)
+    state = json.loads(tokenizer.to_str())
+    vocabulary, merges = state["model"]["vocab"], state["model"]["merges"]
+    for _ in range(num_phrases):
+        pairs: Counter[tuple[str, str]] = Counter()
+        for tokens, count in sequences:
+            for pair in pairwise(tokens):
+                pairs[pair] += count
+        best = max(pairs, key=lambda pair: (pairs[pair], pair), default=None)
+        if best is None or pairs[best] < least:
+            break
+        merges.append(list(best))
+        vocabulary.setdefault("".join(best), len(vocabulary))
+        sequences = [(_merged(tokens, best), count) for tokens, count in sequences]
+    extended: Tokenizer = Tokenizer.from_str(json.dumps(state))
+    extended.pre_tokenizer = _split(PHRASES)
+    return extended
+
+
+def _merged(tokens: list[str], pair: tuple[str, str]) -> list[str]:
+    """Join every occurrence of ``pair``, from the left."""
+    if pair[0] not in tokens:
+        return tokens
+    joined: list[str] = []
+    for token in tokens:
+        if joined and (joined[-1], token) == pair:
+            joined[-1] += token
+        else:
+            joined.append(token)
+    return joined
 
 
 def build_model(

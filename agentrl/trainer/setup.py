@@ -1,6 +1,7 @@
 """What a run needs before its first step: checked early, with one clear error for each thing that can be wrong."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from agentrl.context import action_protocol
 from agentrl.env import Info, TextEnv
 from agentrl.errors import ConfigError
 from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
+from agentrl.rollout import FallibleExpert
 from agentrl.trainer.config import Config
 
 
@@ -66,24 +68,24 @@ def prepare_policy(config: Config, folder: Path) -> None:
 
 
 def environment_texts(config: Config) -> Iterator[str]:
-    """Yield what is seen and said in episodes of the environment's expert, on training tasks."""
+    """Yield what is seen and said in episodes on training tasks: an expert's, with a fifth of the actions at random."""
     env = env_factory(config)()
-    rng = seeding.generator(config.run.seed, "tokenizer")
     write = action_protocol(config.context.protocol).write
-    for _ in range(config.policy.build.tokenizer_episodes):
+    for episode in range(config.policy.build.tokenizer_episodes):
+        rng = seeding.generator(config.run.seed, "tokenizer", episode)
         task = env.tasks.sample(config.env.train_split, rng)
         observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task})
-        act = env.expert(rng)
+        renew = partial(env.expert, rng)
+        forget = float(type(env).expert is TextEnv.expert)
+        expert = FallibleExpert(renew(), rng, wander=0.2, forget=forget, renew=renew)
         yield observation
         ended = False
         while not ended:
-            action = act(observation, cast(Info, info))
+            action = expert(observation, cast(Info, info))
             observation, _, terminated, truncated, info = env.step(action)
             ended = terminated or truncated
             yield write(action)
             yield observation
-            for admissible in (info["admissible_actions"] or ())[:: max(1, len(info["admissible_actions"] or ()) // 4)]:
-                yield write(admissible)
     env.close()
 
 
