@@ -63,7 +63,9 @@ class Memory:
         self.goal = read_goal(match["goal"])
         self.receptacles: list[str] = _THING.findall(match["things"])
         self.contents: dict[str, list[str]] = {}
-        """Receptacle -> objects last seen in it. A receptacle that was never looked into is absent."""
+        """Receptacle -> objects known to be in it."""
+        self.seen: set[str] = set()
+        """The receptacles that were looked into."""
         self.closed: set[str] = set()
         self.held: str | None = None
         self.treatments: dict[str, set[str]] = {}
@@ -72,6 +74,7 @@ class Memory:
         """Take in one observation."""
         for on, inside, things in _SEEN.findall(observation):
             self.contents[on or inside] = _THING.findall(things)
+            self.seen.add(on or inside)
             self.closed.discard(on or inside)
         for closed, shut in _CLOSED.findall(observation):
             self.closed.add(closed or shut)
@@ -188,9 +191,9 @@ class SearchExpert:
 
     def _search(self, memory: Memory, wanted: list[str]) -> str:
         """Go and look where the chance per turn to see one of ``wanted`` is best."""
-        unseen = [r for r in memory.receptacles if r not in memory.contents]
-        if not unseen:
-            return "look"
+        if len(memory.seen) == len(memory.receptacles):
+            memory.seen.clear()  # Somebody else moved things: start over.
+        unseen = [r for r in memory.receptacles if r not in memory.seen]
         place = max(unseen, key=lambda r: (self._promise(memory, r, wanted), self._luck[r]))
         return self._at(place, f"open {place}", f"examine {place}")
 

@@ -94,8 +94,11 @@ def _sized_counts(rng: np.random.Generator, room: str, receptacles: tuple[int, i
     fewest, most = receptacles
     number = fewest + int(rng.random() * (most - fewest + 1))
     counts = Counter(_NEEDED[room])
-    while counts.total() < number:
-        counts[draw(rng, {type_: _wish(counts[type_], fitting) for type_, fitting in FITTINGS[room].items()})] += 1
+    weights = {type_: _wish(counts[type_], fitting) for type_, fitting in FITTINGS[room].items()}
+    for _ in range(number - counts.total()):
+        type_ = draw(rng, weights)
+        counts[type_] += 1
+        weights[type_] = _wish(counts[type_], FITTINGS[room][type_])
     return counts
 
 
