@@ -66,7 +66,7 @@ class EpisodeRecord:
                 anchor=anchor_digest(self.info["anchor_key"]),
                 stop_reason=completion.stop_reason,
                 num_tokens=num_tokens,
-                mean_entropy=float(completion.entropies.mean()) if num_tokens else 0.0,
+                mean_entropy=float(completion.entropies.sum()) / max(num_tokens, 1),
                 policy_version=completion.policy_version,
             )
         )

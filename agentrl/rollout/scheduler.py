@@ -31,8 +31,10 @@ class RolloutResult:
       env_s: seconds spent inside environments, added up over threads.
     """
 
-    trajectories: list[Trajectory] = field(default_factory=list)
-    accidents: list[Trajectory] = field(default_factory=list)
+    # Not in the repr: asyncio.run renders a task's result into text when it sets its signal handlers back, and that
+    # took as long as the rollout of a small model.
+    trajectories: list[Trajectory] = field(default_factory=list, repr=False)
+    accidents: list[Trajectory] = field(default_factory=list, repr=False)
     incomplete_groups: tuple[str, ...] = ()
     wall_s: float = 0.0
     env_s: float = 0.0

@@ -250,6 +250,12 @@ def test_metrics_are_the_records_own_numbers(context: Context) -> None:
     assert 0 < metrics["rollout/env_s"] < metrics["rollout/wall_s"]
 
 
+def test_a_results_text_is_short(context: Context) -> None:
+    """`asyncio.run` renders it: with every id in it, that would cost as much as the rollout."""
+    with rollout(context, wandering(context)) as play:
+        assert len(repr(play.collect(specs()))) < 200
+
+
 def test_no_specs_make_an_empty_result(context: Context) -> None:
     with rollout(context, wandering(context)) as play:
         result = play.collect([])
