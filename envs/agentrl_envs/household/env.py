@@ -13,7 +13,7 @@ from agentrl_envs.household.game import Game
 from agentrl_envs.household.games import OfficialGames
 from agentrl_envs.household.world import NOTHING_HAPPENS, State, World
 
-_CACHED_WORLDS = 64
+_CACHED_WORLDS = 128
 
 
 class HouseholdEnv(TextEnv):

@@ -18,7 +18,7 @@ NOTHING_HAPPENS = "Nothing happens."
 
 _STATIONS = {"clean": ("sink", "sinkbasin"), "heat": ("microwave",), "cool": ("fridge",)}
 _KNIVES = ("knife", "butterknife")
-_MAX_CACHED = 1024
+_MAX_CACHED = 512
 
 
 class State(NamedTuple):
@@ -46,8 +46,10 @@ class State(NamedTuple):
     toggled: int
 
 
-Action = tuple[Callable[[State, int, int], tuple[State, str]], int, int]
-"""A rule of `World` and the two indices it is applied to: ``rule(state, a, b) -> (next state, text)``."""
+Rule = Callable[[State, int, int], tuple[State, str]]
+"""A method of `World`: ``rule(state, a, b) -> (next state, text)``."""
+Action = tuple[Rule, int, int]
+"""A rule and the two indices it is applied to."""
 
 
 def members(bits: int) -> Iterator[int]:
@@ -105,6 +107,7 @@ class World:
         lamps = flagged(thing.kind == goal.receptacle for thing in game.objects)
         self._lamps = lamps & self._can[Affordance.TOGGLEABLE]
         self._commands: dict[tuple[int, ...], dict[str, Action]] = {}
+        self._anywhere = self._find_anywhere()
         self._listings: dict[int, str] = {}
 
     def _fitting(self, kind: str) -> int:
@@ -153,8 +156,9 @@ class World:
         if found is None:
             if len(self._commands) >= _MAX_CACHED:
                 self._commands.clear()
-            unsorted = dict(self._find_commands(state))
-            found = self._commands[key] = {command: unsorted[command] for command in sorted(unsorted)}
+            possible = {command: action for command, action, place in self._anywhere if place != location}
+            possible.update(self._find_commands(state))
+            found = self._commands[key] = {command: possible[command] for command in sorted(possible)}
         return found
 
     def apply(self, state: State, command: str) -> tuple[State, str] | None:
@@ -191,13 +195,15 @@ class World:
 
     # -- which commands are possible -----------------------------------------------------------------------------
 
-    def _find_commands(self, state: State) -> Iterator[tuple[str, Action]]:
-        yield "help", (self._help, 0, 0)
-        yield "inventory", (self._inventory, 0, 0)
-        yield "look", (self._look, 0, 0)
+    def _find_anywhere(self) -> list[tuple[str, Action, int]]:
+        """Return the commands that are possible everywhere but at one location, with that location (-1: none)."""
+        rules: dict[str, Rule] = {"help": self._help, "inventory": self._inventory, "look": self._look}
+        found: list[tuple[str, Action, int]] = [(command, (rule, 0, 0), -1) for command, rule in rules.items()]
         for r, receptacle in enumerate(self.game.receptacles):
-            if receptacle.location != state.location:
-                yield f"go to {receptacle.name}", (self._go, r, 0)
+            found.append((f"go to {receptacle.name}", (self._go, r, 0), receptacle.location))
+        return sorted(found, key=lambda row: row[0])
+
+    def _find_commands(self, state: State) -> Iterator[tuple[str, Action]]:
         for r in self._at[state.location]:
             yield from self._at_receptacle(state, r)
         if state.held >= 0:
