@@ -101,7 +101,7 @@ class Snapshot:
     turn: int
     ended: bool
     state: Any
-    """`exact`: the copied state, the generator's state, the observation. `replay`: the generator's state, the actions."""
+    """`exact`: (copied state, generator's state, observation). `replay`: (generator's state at the start, actions)."""
 
 
 class FreeText(Space[str]):

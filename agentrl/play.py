@@ -76,7 +76,7 @@ class _Table:
             self.say(f"[cyan]{number:3d}[/] {escape(action)}")
 
     def answer(self, line: str) -> None:
-        commands = {":undo": self.undo, ":solution": self.hint, ":help": lambda: self.say(escape(HELP))}
+        commands = {":undo": self.undo, ":solution": self.hint, ":help": self.help}
         if line in commands:
             commands[line]()
         elif line.startswith(":"):
@@ -103,6 +103,9 @@ class _Table:
         snapshot, self.observation, self.info = self.past.pop()
         self.env.restore(snapshot)
         self.show()
+
+    def help(self) -> None:
+        self.say(escape(HELP))
 
     def hint(self) -> None:
         try:

@@ -87,10 +87,11 @@ class LawItem(pytest.Item):
         self.check()
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
-        """Show a broken law as its sentence alone; anything else with its traceback."""
+        """Show a broken law as its sentence alone; where the environment raised, with the traceback."""
         from agentrl.testing import ContractError
 
-        return str(excinfo.value) if isinstance(excinfo.value, ContractError) else super().repr_failure(excinfo)
+        is_plain = isinstance(excinfo.value, ContractError) and excinfo.value.__cause__ is None
+        return str(excinfo.value) if is_plain else super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """Return what the summary shows."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from agentrl.env import Info, Snapshot, SnapshotLevel, TextEnv
+from agentrl.errors import ConfigError
 from agentrl.seeding import generator
 
 NONSENSE = (
@@ -35,15 +36,19 @@ Law = Callable[["Case"], None]
 
 
 def law(check: Law) -> Law:
-    """Make every failure of ``check`` begin with the sentence that is broken."""
+    """Make every failure of ``check``, exceptions of the environment too, begin with the sentence that is broken."""
+    broken = f"broken law {check.__name__}: {(check.__doc__ or '').splitlines()[0]}"
 
     @functools.wraps(check)
     def checked(case: "Case") -> None:
         try:
             check(case)
         except ContractError as error:
-            sentence = (check.__doc__ or "").strip().split("\n")[0]
-            raise ContractError(f"broken law {check.__name__}: {sentence}\n  {error}") from error.__cause__
+            raise ContractError(f"{broken}\n  {error}") from error.__cause__
+        except ConfigError:
+            raise
+        except Exception as error:
+            raise ContractError(f"{broken}\n  The environment raised {error!r}.") from error
 
     return checked
 
