@@ -34,6 +34,10 @@ def pair(first_N: IntN, second_N: IntN) -> tuple[IntN, int]:
     """Return dense codes of the pairs (first, second) and how many there are. Both hold codes from 0."""
     if not len(first_N):
         return first_N, 0
+    first_of = np.zeros(int(second_N.max()) + 1, dtype=np.int64)
+    first_of[second_N] = first_N
+    if (first_of[second_N] == first_N).all():  # the second says it all: states met in one group only
+        return dense(second_N)
     return dense(first_N * (int(second_N.max()) + 1) + second_N)
 
 

@@ -4,9 +4,11 @@ Axis suffixes: ``_N`` turns (rows, in any order), ``_M`` trajectories.
 """
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from itertools import count
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -22,12 +24,12 @@ Column = Sequence[Hashable] | NDArray[Any]
 def intern(values: Column) -> tuple[IntN, Sequence[Hashable]]:
     """Return integer codes and the label of each code; every None is a key of its own ("unknown")."""
     if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
-        codes, count = dense(values.astype(np.int64, copy=False))
-        labels = np.empty(count, dtype=values.dtype)
+        codes, size = dense(values.astype(np.int64, copy=False))
+        labels = np.empty(size, dtype=values.dtype)
         labels[codes] = values
         return codes, labels.tolist()
     items = values.tolist() if isinstance(values, np.ndarray) else values
-    code_of = dict(zip(dict.fromkeys(items), range(len(items)), strict=False))
+    code_of: defaultdict[Hashable, int] = defaultdict(count().__next__)  # a new key gets the next code
     codes = np.fromiter(map(code_of.__getitem__, items), dtype=np.int64, count=len(items))
     if None not in code_of:
         return codes, list(code_of)
@@ -110,13 +112,13 @@ class TurnTable:
         """
         given: dict[str, Any] = {name: value for name, value in locals().items() if name != "cls" and value is not None}
         _check_lengths(given)
-        count = len(trajectory)
+        size = len(trajectory)
         numbers: dict[str, Any] = {
             f"{name}_N": _number(name, given[name]) for name in ("tokens", "entropy", "logprob") if name in given
         }
         reward_N = _number("reward", reward)
         turn_N = _whole("turn", turn)
-        verdict_N = np.ones(count, dtype=bool) if verdict is None else np.asarray(verdict, dtype=bool)
+        verdict_N = np.ones(size, dtype=bool) if verdict is None else np.asarray(verdict, dtype=bool)
         bad = np.flatnonzero(verdict_N & ~np.isfinite(reward_N))
         if len(bad):
             raise DataError(f"reward of row {bad[0]} is {reward_N[bad[0]]}: give a finite number, or verdict=False")
@@ -128,7 +130,7 @@ class TurnTable:
             trajectory_N=trajectory_N,
             turn_N=turn_N,
             reward_N=reward_N,
-            invalid_N=np.zeros(count, dtype=bool) if invalid is None else np.asarray(invalid, dtype=bool),
+            invalid_N=np.zeros(size, dtype=bool) if invalid is None else np.asarray(invalid, dtype=bool),
             verdict_N=verdict_N,
             action_N=None if action is None else intern(action)[0],
             **states,
@@ -165,7 +167,7 @@ class TurnTable:
     @property
     def group_M(self) -> IntN:
         """Group of each trajectory."""
-        return self.group_N[self.first_row_M]
+        return self._per_trajectory(self.group_N)
 
     def need(self, name: str) -> NDArray[Any]:
         """Return an optional column.
@@ -190,19 +192,24 @@ class TurnTable:
             if field.name.endswith("_N") and column is not None:
                 changes[field.name] = column[keep_N]
         old_trajectory_N = changes["trajectory_N"]
-        changes["trajectory_N"], count = dense(old_trajectory_N)
+        changes["trajectory_N"], size = dense(old_trajectory_N)
         changes["group_N"] = dense(changes["group_N"])[0]
-        changes["order_N"], changes["left_N"] = _layout(changes["trajectory_N"], changes["turn_N"], range(count))
+        changes["order_N"], changes["left_N"] = _layout(changes["trajectory_N"], changes["turn_N"], range(size))
         if self.parent_N is not None:
             changes["parent_N"] = _renumber_parents(changes["parent_N"], old_trajectory_N, self.num_trajectories)
         return dataclasses.replace(self, **changes)
 
+    def _per_trajectory(self, column_N: IntN) -> IntN:
+        """Return the value that some row of each trajectory has, shape (M,)."""
+        value_M = np.empty(self.num_trajectories, dtype=np.int64)
+        value_M[self.trajectory_N] = column_N
+        return value_M
+
     def _check_constant(self, name: str, labels: Sequence[Hashable]) -> None:
         column_N = self.need(name)
-        first_N = self.first_row_M[self.trajectory_N]
-        bad = np.flatnonzero(column_N != column_N[first_N])
-        if len(bad):
-            row = int(bad[0])
+        if (self._per_trajectory(column_N)[self.trajectory_N] != column_N).any():
+            first_N = self.first_row_M[self.trajectory_N]
+            row = int(np.flatnonzero(column_N != column_N[first_N])[0])
             raise DataError(
                 f"trajectory {labels[self.trajectory_N[row]]!r} has two values of {name} (rows {first_N[row]} and "
                 f"{row}): every turn of a trajectory has the same {name}; make trajectory ids unique across groups"
