@@ -16,11 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from agentrl.engines.base import Completion, SamplingParams
+from agentrl.engines.lean import LeanModel
+from agentrl.engines.modules import ModuleModel, refuse_unsupported
 from agentrl.engines.sampling import Mix, sample
-from agentrl.engines.slots import ATTENTION, Rows, SlotCache, Window, rows_of
+from agentrl.engines.slots import Rows, SlotCache, rows_of
 from agentrl.engines.state import SlotState
 from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
 from agentrl.errors import EngineError
@@ -83,6 +84,7 @@ class TransformersEngine:
       max_context: most tokens one session can hold.
       prefill_patience: see above; 0 prefills at once.
       prefill_tokens: most (padded) tokens in one prefilling pass.
+      use_lean: run Llama-like models by :class:`~agentrl.engines.lean.LeanModel` instead of their own modules.
       device: moves the model there; by default it stays where it is.
 
     Raises:
@@ -98,9 +100,10 @@ class TransformersEngine:
         max_context: int = 1024,
         prefill_patience: float = 0.5,
         prefill_tokens: int = 4096,
+        use_lean: bool = True,
         device: torch.device | str | None = None,
     ) -> None:
-        _refuse_unsupported(model.config, max_context)
+        refuse_unsupported(model.config, max_context)
         self._model = model if device is None else model.to(device)
         self._tokenizer = tokenizer
         self._max_context = max_context
@@ -120,6 +123,8 @@ class TransformersEngine:
         self._idle_steps = 0
         self._task: asyncio.Task[None] | None = None
         self._policy_version = 0
+        self._use_lean = use_lean
+        self._forward: LeanModel | ModuleModel = ModuleModel(self._model, self._cache)
 
     @property
     def tokenizer(self) -> Any:
@@ -268,8 +273,10 @@ class TransformersEngine:
 
     @contextmanager
     def _serving(self) -> Iterator[None]:
-        """Put the model into evaluation mode (no dropout, no checkpointing) and back."""
+        """Put the model into evaluation mode (no dropout, no checkpointing) and back; take its present parameters."""
         was_training = self._model.training
+        is_lean = self._use_lean and LeanModel.fits(self._model)
+        self._forward = (LeanModel if is_lean else ModuleModel)(self._model, self._cache)
         if was_training:
             self._model.eval()
         try:
@@ -428,41 +435,6 @@ class TransformersEngine:
         ids: NDArray[np.int32] = self._state.ids_KS[slot, span].cpu().numpy().astype(np.int32)
         return ids
 
-    # -- the model -----------------------------------------------------------------------------------------------
-
-    def _forward(self, ids_BT: Tensor, window: Window) -> Tensor:
-        """Run the model over the window; return the scores after each row's last column, (B, V)."""
-        config = self._model.config
-        before = config._attn_implementation
-        config._attn_implementation = ATTENTION
-        try:
-            output = self._model(
-                input_ids=ids_BT,
-                position_ids=window.positions_BT.clamp(max=self._max_context - 1),
-                attention_mask=window.mask_B1TS,
-                past_key_values=self._cache,
-                use_cache=True,
-                logits_to_keep=1,
-            )
-        finally:
-            config._attn_implementation = before
-        logits: Tensor = output.logits[:, -1]
-        return logits
-
     def _rounded(self, context: int) -> int:
         """Round up to a multiple of 8, which attention kernels on GPU want of a mask."""
         return min(-(-context // 8) * 8, self._max_context)
-
-
-def _refuse_unsupported(config: Any, max_context: int) -> None:
-    kinds = set(getattr(config, "layer_types", None) or [])
-    window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in kinds or (not kinds and window is not None)
-    if kinds - {"full_attention", "sliding_attention"} or (slides and (window is None or window < max_context)):
-        raise EngineError(
-            f"{type(config).__name__} has layers {sorted(kinds)} with a sliding window of {window}: slots serve "
-            f"full attention, or a window of at least max_context ({max_context})"
-        )
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and positions < max_context:
-        raise EngineError(f"the model has {positions} positions, fewer than max_context {max_context}: lower it")

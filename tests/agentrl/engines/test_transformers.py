@@ -79,10 +79,11 @@ def check_against_forward(
         position += len(completion.ids)
 
 
-def test_greedy_turns_equal_generate(any_model: Any) -> None:
+@pytest.mark.parametrize("use_lean", [True, False])
+def test_greedy_turns_equal_generate(any_model: Any, use_lean: bool) -> None:
     conversations = prompts(5, turns=3)
     for observations, completions in zip(
-        conversations, converse_all(make(any_model), conversations, GREEDY), strict=True
+        conversations, converse_all(make(any_model, use_lean=use_lean), conversations, GREEDY), strict=True
     ):
         context = np.empty(0, np.int32)
         for observed, completion in zip(observations, completions, strict=True):
@@ -97,12 +98,13 @@ def test_greedy_turns_equal_generate(any_model: Any) -> None:
             context = np.concatenate([context, completion.ids])
 
 
+@pytest.mark.parametrize("use_lean", [True, False])
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
-def test_logprobs_and_entropies_equal_a_full_forward_pass(any_model: Any, temperature: float) -> None:
+def test_logprobs_and_entropies_equal_a_full_forward_pass(any_model: Any, temperature: float, use_lean: bool) -> None:
     conversations = prompts(6, turns=3)
     params = SamplingParams(max_tokens=5, temperature=temperature, top_p=0.9)
     for observations, completions in zip(
-        conversations, converse_all(make(any_model), conversations, params), strict=True
+        conversations, converse_all(make(any_model, use_lean=use_lean), conversations, params), strict=True
     ):
         check_against_forward(any_model, observations, completions, temperature or 1.0)
 
@@ -332,7 +334,7 @@ def test_sliding_windows_are_refused_where_they_matter(model: Any) -> None:
 
 def test_a_failing_model_fails_everyone_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     model = build("qwen3")
-    engine = make(model)
+    engine = make(model, use_lean=False)
     monkeypatch.setattr(model.lm_head, "forward", lambda hidden: 1 / 0)
 
     async def run() -> list[Any]:
