@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
@@ -19,31 +20,49 @@ from transformers.masking_utils import AttentionMaskInterface
 NAME = "agentrl_packed"
 
 
+# Sequences are padded only to the longest of their group; a shorter one than this share of it begins a new group.
+GROUP_SHARE = 0.8
+
+
 @dataclass(frozen=True, slots=True)
 class Packing:
     """Where the tokens of each sequence lie.
 
     Attributes:
       positions_L: position of each token inside its sequence.
-      pad_index_SK: for sequence s and position k, the index of its token in the row (0 where there is none).
-      flat_index_L: for each token, its index in the flattened (S, K) rectangle.
+      groups: for sequences of similar length, the index in the row of each token, (S, K), 0 where there is none.
+      order_L: for each token, its index in the concatenation of the flattened groups.
     """
 
     positions_L: Tensor
-    pad_index_SK: Tensor
-    flat_index_L: Tensor
+    groups: tuple[Tensor, ...]
+    order_L: Tensor
 
     @classmethod
     def of(cls, lengths_S: Sequence[int], device: torch.device | str = "cpu") -> "Packing":
         """Lay out sequences of the given lengths."""
-        lengths = torch.as_tensor(np.asarray(lengths_S), device=device)
-        longest = int(lengths.max())
-        starts = lengths.cumsum(0) - lengths
-        grid = torch.arange(longest, device=device)
-        inside = grid[None, :] < lengths[:, None]
-        pad_index = torch.where(inside, starts[:, None] + grid[None, :], 0)
-        flat_index = inside.flatten().nonzero().squeeze(1)
-        return cls((flat_index % longest), pad_index, flat_index)
+        lengths = np.asarray(lengths_S)
+        starts = lengths.cumsum() - lengths
+        positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+        order = np.empty(lengths.sum(), dtype=np.int64)
+        groups, offset = [], 0
+        for members in _similar(lengths):
+            grid = np.arange(lengths[members].max())
+            inside = grid[None, :] < lengths[members, None]
+            index = np.where(inside, starts[members, None] + grid[None, :], 0)
+            order[index[inside]] = offset + np.flatnonzero(inside)
+            groups.append(torch.as_tensor(index, device=device))
+            offset += index.size
+        return cls(torch.as_tensor(positions, device=device), tuple(groups), torch.as_tensor(order, device=device))
+
+
+def _similar(lengths_S: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Yield the sequences in groups of similar length, long ones first."""
+    order = np.argsort(-lengths_S, kind="stable")
+    while len(order):
+        count = int((lengths_S[order] >= GROUP_SHARE * lengths_S[order[0]]).sum())
+        yield order[:count]
+        order = order[count:]
 
 
 def _packed_attention(
@@ -51,22 +70,18 @@ def _packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention inside each sequence. Query (1, H, L, D), key and value (1, Hkv, L, D) -> (1, L, H, D)."""
     heads, width = query.shape[1], query.shape[3]
-    num_sequences, longest = packing.pad_index_SK.shape
-    pad_index = packing.pad_index_SK.flatten()
-
-    def side_by_side(x_1HLD: Tensor) -> Tensor:
-        padded = x_1HLD[0].index_select(1, pad_index).view(x_1HLD.shape[1], num_sequences, longest, width)
-        return padded.transpose(0, 1)
-
     repeats = heads // key.shape[1]
-    key_SHKD, value_SHKD = side_by_side(key), side_by_side(value)
     if repeats > 1:  # enable_gqa falls off the fused path on CPU
-        key_SHKD, value_SHKD = (x.repeat_interleave(repeats, dim=1) for x in (key_SHKD, value_SHKD))
-    out_SHKD = scaled_dot_product_attention(
-        side_by_side(query), key_SHKD, value_SHKD, is_causal=True, scale=kwargs.get("scaling")
-    )
-    out = out_SHKD.transpose(1, 2).reshape(num_sequences * longest, heads, width)
-    return out.index_select(0, packing.flat_index_L)[None], None
+        key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    outputs = []
+    for index_SK in packing.groups:
+        q_SHKD, k_SHKD, v_SHKD = (
+            x[0].index_select(1, index_SK.flatten()).view(heads, *index_SK.shape, width).transpose(0, 1)
+            for x in (query, key, value)
+        )
+        out_SHKD = scaled_dot_product_attention(q_SHKD, k_SHKD, v_SHKD, is_causal=True, scale=kwargs.get("scaling"))
+        outputs.append(out_SHKD.transpose(1, 2).reshape(-1, heads, width))
+    return torch.cat(outputs).index_select(0, packing.order_L)[None], None
 
 
 AttentionInterface.register(NAME, _packed_attention)
