@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from agentrl.env import Expert, TextEnv, TurnResult, advance, finish
+from agentrl.errors import ConfigError
 from agentrl.tasks import TaskRef, TaskSet
 from agentrl_envs.household.dialect import find_dialect
 from agentrl_envs.household.game import Game
@@ -24,7 +25,7 @@ class HouseholdEnv(TextEnv):
 
     Args:
       games: path of official games (see `OfficialGames`), a task set of games, or None for generated games.
-      split: where ``reset`` draws a game from.
+      split: where ``reset`` draws a game from; by default the first split there is (`train`, if it is there).
       max_turns: episodes are truncated after this many commands; ALFWorld's own setting is 50.
       dialect: ``"current"`` (``move X to Y``) or ``"classic"`` (``put X in/on Y``), see `dialect`.
       render_mode: ``"ansi"`` or None.
@@ -32,7 +33,7 @@ class HouseholdEnv(TextEnv):
 
     Raises:
       DataError: the games cannot be read.
-      ConfigError: an unknown dialect or generator option.
+      ConfigError: an unknown dialect or generator option, or generator options beside ``games``.
       TaskNotFoundError: an unknown split.
     """
 
@@ -40,13 +41,15 @@ class HouseholdEnv(TextEnv):
         self,
         games: str | Path | TaskSet[Game] | None = None,
         *,
-        split: str = "train",
+        split: str | None = None,
         max_turns: int | None = 50,
         dialect: str = "current",
         render_mode: str | None = None,
         generator: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(_task_set(games, generator), split=split, max_turns=max_turns, render_mode=render_mode)
+        tasks = _task_set(games, generator)
+        first = next(iter(tasks.splits))
+        super().__init__(tasks, split=split or first, max_turns=max_turns, render_mode=render_mode)
         self.dialect = find_dialect(dialect)
         self._worlds: dict[str, World] = {}
         self._world: World
@@ -96,16 +99,16 @@ class HouseholdEnv(TextEnv):
         world = self._worlds.get(task_id)
         if world is None:
             if len(self._worlds) >= _CACHED_WORLDS:
-                self._worlds.pop(next(iter(self._worlds)))
+                self._worlds.clear()
             world = self._worlds[task_id] = World(self.tasks.load(task_id), self.dialect)
         return world
 
 
 def _task_set(games: str | Path | TaskSet[Game] | None, generator: Mapping[str, Any] | None) -> TaskSet[Game]:
-    if isinstance(games, TaskSet):
-        return games
     if games is not None:
-        return OfficialGames(games)
+        if generator:
+            raise ConfigError(f"generator options {sorted(generator)} say nothing about given games: leave one out")
+        return games if isinstance(games, TaskSet) else OfficialGames(games)
     from agentrl_envs.household.generator import GeneratedGames
 
     return GeneratedGames(**(generator or {}))

@@ -71,7 +71,7 @@ class OfficialGames(TaskSet[Game]):
         if task_id not in self._games:
             record = self._record(task_id)
             if len(self._games) >= _CACHED_GAMES:
-                self._games.pop(next(iter(self._games)))
+                self._games.clear()
             walkthrough = tuple(record.get("walkthrough") or ())
             self._games[task_id] = read_game(task_id, record["pddl_problem"], record["goal"], walkthrough)
         return self._games[task_id]

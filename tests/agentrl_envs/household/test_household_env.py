@@ -150,3 +150,14 @@ def test_random_play_on_official_games_is_fast(official: OfficialGames) -> None:
             num_steps += 1
         spent += time.process_time() - begin
     assert num_steps / spent > 5_000
+
+
+def test_the_first_split_is_played_by_default() -> None:
+    path = shared_data("alfworld", "json_2.1.1")
+    assert HouseholdEnv(path).split == "train"
+    assert HouseholdEnv(path / "valid_unseen").split == "valid_unseen"
+
+
+def test_generator_options_beside_games_are_an_error(kitchen: Game) -> None:
+    with pytest.raises(ConfigError, match="difficulty"):
+        HouseholdEnv(OneGame(kitchen), generator={"difficulty": "hard"})
