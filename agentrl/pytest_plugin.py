@@ -8,14 +8,14 @@ The laws join the tests that pytest would have run anyway; ``-k agentrl-env`` se
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
-    from agentrl.testing import Case, Law
+    from agentrl.testing import Case
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,24 +36,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
-@pytest.hookimpl(tryfirst=True)  # before -k and -m choose among the items
-def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
-    """Add one item per law and environment."""
-    env_ids = session.config.getoption("agentrl_env")
-    if not env_ids:
-        return
-    from agentrl.env import make
-    from agentrl.errors import ConfigError
-    from agentrl.testing import LAWS, Case
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Put the environments beside what the session collects from files."""
+    report = yield
+    if isinstance(collector, pytest.Session) and report.passed:
+        report.result.extend(_collectors(collector))
+    return report
 
+
+def _collectors(session: pytest.Session) -> list["EnvLaws"]:
+    env_ids = dict.fromkeys(session.config.getoption("agentrl_env"))
     kwargs = _parse_kwargs(session.config.getoption("agentrl_env_kwargs"))
-    for env_id in dict.fromkeys(env_ids):
-        case = Case(functools.partial(make, env_id, **kwargs))
-        try:
-            case.factory().close()
-        except ConfigError as error:
-            raise pytest.UsageError(f"--agentrl-env: {error}") from error
-        items.extend(LawItem.of(session, env_id, law, case) for law in LAWS)
+    return [EnvLaws.of(session, env_id, kwargs) for env_id in env_ids]
 
 
 def _parse_kwargs(text: str) -> dict[str, Any]:
@@ -66,21 +63,47 @@ def _parse_kwargs(text: str) -> dict[str, Any]:
     return kwargs
 
 
+class EnvLaws(pytest.Collector):
+    """The laws of the contract, for one environment."""
+
+    env_id: str
+    case: "Case"
+
+    @classmethod
+    def of(cls, session: pytest.Session, env_id: str, kwargs: dict[str, Any]) -> "EnvLaws":
+        """Return the collector of an environment, which is made once to see that it can be.
+
+        Raises:
+          UsageError: the environment cannot be made with these arguments.
+        """
+        from agentrl.env import make
+        from agentrl.errors import AgentrlError
+        from agentrl.testing import Case
+
+        name = f"agentrl-env[{env_id}]"
+        laws: EnvLaws = cls.from_parent(session, name=name, nodeid=name)
+        laws.env_id, laws.case = env_id, Case(functools.partial(make, env_id, **kwargs))
+        try:
+            laws.case.factory().close()
+        except AgentrlError as error:
+            raise pytest.UsageError(f"--agentrl-env: {error}") from error
+        return laws
+
+    def collect(self) -> Iterator["LawItem"]:
+        """Return one item per law."""
+        from agentrl.testing import LAWS
+
+        for law in LAWS:
+            item: LawItem = LawItem.from_parent(self, name=law.__name__.removeprefix("check_"))
+            item.env_id, item.check = self.env_id, functools.partial(law, self.case)
+            yield item
+
+
 class LawItem(pytest.Item):
     """One law, checked on one environment."""
 
     env_id: str
     check: Callable[[], None]
-    sentence: str
-
-    @classmethod
-    def of(cls, session: pytest.Session, env_id: str, law: "Law", case: "Case") -> "LawItem":
-        """Return the item that checks ``law``."""
-        name = law.__name__.removeprefix("check_")
-        item: LawItem = cls.from_parent(session, name=name, nodeid=f"agentrl-env[{env_id}]::{name}")
-        item.env_id, item.check = env_id, functools.partial(law, case)
-        item.extra_keyword_matches.add("agentrl-env")
-        return item
 
     def runtest(self) -> None:
         """Check the law."""
