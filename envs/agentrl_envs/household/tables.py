@@ -1,9 +1,10 @@
-"""What stands in a home and where things lie: facts counted in ALFWorld's 4,027 games.
+"""What stands in a home and where things lie: facts read in ALFWorld's 4,027 games.
 
-ALFWorld (Shridhar et al., arXiv:2010.03768) names every receptacle and object type; its games state which receptacle
-type may hold which object type (one table for all games) and where every object lies at the start. Rooms follow from
-the scene number: kitchens 1-30, living rooms 201-230, bedrooms 301-330, bathrooms 401-430. Only objects that can be
-picked up, and desk lamps, and only those that lie in a receptacle, are counted.
+ALFWorld (Shridhar et al., arXiv:2010.03768) names every receptacle and object type. What a type allows, and which
+receptacle type may hold which object type (one table for all games), was read in all games; how much there is and
+where it lies at the start was counted in the 3,553 training games only. Rooms follow from the scene number: kitchens
+1-30, living rooms 201-230, bedrooms 301-330, bathrooms 401-430. Counted are the objects that lie in a receptacle and
+can be picked up, and desk lamps.
 """
 
 from collections.abc import Mapping
@@ -142,165 +143,164 @@ tvstand: tissuebox
 # receptacle type, share, fewest, most, mean
 _FITTINGS = """
 [kitchen]
-cabinet 1.00 2 27 13.36
+cabinet 1.00 2 27 13.62
 coffeemachine 1.00 1 1 1.00
-countertop 1.00 1 4 2.33
-diningtable 0.55 1 3 0.73
-drawer 0.97 1 27 5.79
+countertop 1.00 1 4 2.30
+diningtable 0.57 1 3 0.76
+drawer 0.97 1 27 5.91
 fridge 1.00 1 1 1.00
 garbagecan 1.00 1 1 1.00
 microwave 1.00 1 1 1.00
 safe 0.04 1 1 0.04
-shelf 0.23 3 3 0.70
-sidetable 0.10 1 1 0.10
+shelf 0.20 3 3 0.60
+sidetable 0.11 1 1 0.11
 sinkbasin 1.00 1 1 1.00
 stoveburner 1.00 4 6 4.07
 toaster 1.00 1 1 1.00
 [livingroom]
-armchair 0.93 1 3 1.30
-cabinet 0.17 1 8 0.72
-coffeetable 0.80 1 2 0.98
+armchair 0.92 1 3 1.30
+cabinet 0.16 1 8 0.68
+coffeetable 0.83 1 2 1.01
 desk 0.01 1 1 0.01
-diningtable 0.47 1 2 0.55
-drawer 0.77 1 21 4.05
-dresser 0.39 1 2 0.41
+diningtable 0.48 1 2 0.56
+drawer 0.78 1 21 3.95
+dresser 0.38 1 2 0.40
 garbagecan 1.00 1 1 1.00
 ottoman 0.12 1 1 0.12
-safe 0.03 1 1 0.03
-shelf 0.39 1 14 2.50
-sidetable 0.82 1 5 1.67
-sofa 1.00 1 2 1.19
-tvstand 0.35 1 2 0.41
+safe 0.01 1 1 0.01
+shelf 0.37 1 14 2.24
+sidetable 0.82 1 5 1.66
+sofa 1.00 1 2 1.20
+tvstand 0.35 1 2 0.42
 [bedroom]
 armchair 0.19 1 3 0.31
 bed 1.00 1 2 1.16
-cabinet 0.16 1 4 0.41
+cabinet 0.16 1 4 0.43
 countertop 0.03 1 1 0.03
-desk 0.71 1 2 0.82
-diningtable 0.12 1 1 0.12
-drawer 0.96 2 17 5.92
-dresser 0.45 1 2 0.51
+desk 0.70 1 2 0.78
+diningtable 0.13 1 1 0.13
+drawer 0.96 2 17 5.88
+dresser 0.46 1 2 0.52
 garbagecan 1.00 1 1 1.00
-laundryhamper 0.30 1 1 0.30
-safe 0.20 1 1 0.20
-shelf 0.68 1 14 3.03
-sidetable 0.64 1 2 0.83
+laundryhamper 0.28 1 1 0.28
+safe 0.16 1 1 0.16
+shelf 0.68 1 14 3.00
+sidetable 0.66 1 2 0.85
 [bathroom]
-bathtubbasin 0.64 1 1 0.64
-cabinet 0.46 2 9 1.99
+bathtubbasin 0.67 1 1 0.67
+cabinet 0.44 2 9 1.93
 cart 0.08 1 1 0.08
-countertop 0.86 1 2 1.00
-drawer 0.55 1 8 2.61
+countertop 0.86 1 2 1.01
+drawer 0.58 1 8 2.75
 dresser 0.08 1 1 0.08
 garbagecan 1.00 1 1 1.00
-handtowelholder 1.00 1 4 1.52
+handtowelholder 1.00 1 4 1.50
 shelf 0.25 1 4 0.51
 sidetable 0.06 1 1 0.06
-sinkbasin 1.00 1 2 1.50
+sinkbasin 1.00 1 2 1.48
 toilet 1.00 1 1 1.00
 toiletpaperhanger 1.00 1 1 1.00
-towelholder 1.00 1 2 1.30
+towelholder 1.00 1 2 1.31
 """
 
 # object type, mean number: receptacle type, percentage, ...
 _HABITS = """
 [kitchen]
-apple 2.00: fridge 25 countertop 24 diningtable 14 garbagecan 13 microwave 13 sinkbasin 9 sidetable 2
-book 0.16: countertop 64 cabinet 15 diningtable 12 drawer 6 shelf 4
-bowl 1.96: cabinet 35 fridge 21 countertop 21 diningtable 15 sinkbasin 3 microwave 3 shelf 2
-bread 1.59: countertop 56 diningtable 30 fridge 13
-butterknife 1.79: countertop 59 diningtable 26 drawer 8 sinkbasin 6 sidetable 1
-cellphone 0.28: countertop 47 drawer 37 diningtable 12 shelf 4
-creditcard 0.26: countertop 46 drawer 34 shelf 20
-cup 1.95: cabinet 23 fridge 21 countertop 21 diningtable 14 sinkbasin 10 microwave 7 shelf 2 sidetable 2
-dishsponge 1.96: countertop 26 cabinet 24 drawer 21 diningtable 13 sinkbasin 7 garbagecan 5 shelf 3
-egg 1.96: fridge 25 countertop 24 sinkbasin 13 garbagecan 13 microwave 12 diningtable 11 sidetable 1
-fork 1.92: countertop 44 diningtable 23 drawer 22 sinkbasin 9 sidetable 1
-glassbottle 0.54: cabinet 31 countertop 29 diningtable 12 sinkbasin 9 fridge 7 garbagecan 7 shelf 4
-kettle 0.86: stoveburner 41 countertop 26 cabinet 24 diningtable 7 sinkbasin 2
-knife 1.85: countertop 50 diningtable 24 drawer 20 sinkbasin 5
-ladle 0.65: countertop 42 cabinet 24 drawer 18 diningtable 14 sinkbasin 2
-lettuce 1.77: countertop 42 diningtable 28 fridge 24 sinkbasin 5 sidetable 1 garbagecan 1
-mug 1.86: countertop 28 coffeemachine 17 cabinet 16 fridge 14 diningtable 10 microwave 7 sinkbasin 6 shelf 2
-pan 1.34: stoveburner 53 countertop 32 cabinet 7 diningtable 4 fridge 4
-papertowelroll 0.38: countertop 55 garbagecan 17 diningtable 15 shelf 11 sidetable 2
-pen 0.13: countertop 40 diningtable 36 drawer 20 garbagecan 4
-pencil 0.13: drawer 41 countertop 30 diningtable 20 garbagecan 9
-peppershaker 2.07: cabinet 33 countertop 30 diningtable 16 drawer 15 shelf 4 sidetable 2
-plate 1.74: cabinet 40 countertop 30 diningtable 15 fridge 10 sinkbasin 2 shelf 2
-pot 1.54: stoveburner 74 countertop 14 fridge 4 diningtable 4 cabinet 3
-potato 1.93: countertop 29 fridge 26 diningtable 16 sinkbasin 11 microwave 10 garbagecan 7 sidetable 1
-saltshaker 1.97: cabinet 31 countertop 31 diningtable 17 drawer 15 shelf 4 sidetable 2
-soapbottle 1.93: countertop 32 cabinet 31 diningtable 20 garbagecan 11 shelf 4 sidetable 2 drawer 1
-spatula 1.91: countertop 45 diningtable 24 drawer 21 sinkbasin 9
-spoon 1.94: countertop 38 drawer 28 diningtable 21 sinkbasin 12 sidetable 2
-spraybottle 0.12: countertop 33 cabinet 32 diningtable 23 garbagecan 12
-statue 0.33: countertop 55 shelf 41 diningtable 4
-tomato 1.99: fridge 33 countertop 30 diningtable 19 garbagecan 9 sinkbasin 7 sidetable 2
-vase 0.47: countertop 33 cabinet 32 shelf 32 diningtable 2
-winebottle 0.81: countertop 36 cabinet 25 diningtable 24 garbagecan 9 shelf 3 fridge 1
+apple 2.01: countertop 25 fridge 24 diningtable 15 microwave 13 garbagecan 12 sinkbasin 9 sidetable 2
+book 0.17: countertop 65 cabinet 14 diningtable 11 drawer 5 shelf 4
+bowl 1.96: cabinet 36 countertop 21 fridge 20 diningtable 15 sinkbasin 3 microwave 3 shelf 2
+bread 1.58: countertop 55 diningtable 31 fridge 12
+butterknife 1.79: countertop 59 diningtable 27 drawer 8 sinkbasin 5 sidetable 1
+cellphone 0.21: drawer 43 countertop 41 diningtable 17
+creditcard 0.18: countertop 46 drawer 37 shelf 17
+cup 1.96: cabinet 23 countertop 21 fridge 21 diningtable 15 sinkbasin 9 microwave 7 sidetable 2 shelf 2
+dishsponge 1.97: countertop 26 cabinet 24 drawer 21 diningtable 13 sinkbasin 7 garbagecan 5 shelf 3
+egg 1.96: fridge 25 countertop 24 sinkbasin 13 garbagecan 13 microwave 12 diningtable 12 sidetable 2
+fork 1.91: countertop 44 diningtable 24 drawer 22 sinkbasin 9 sidetable 2
+glassbottle 0.47: cabinet 31 countertop 27 diningtable 14 sinkbasin 9 fridge 9 garbagecan 7 shelf 4
+kettle 0.91: stoveburner 41 countertop 25 cabinet 24 diningtable 7 sinkbasin 2
+knife 1.85: countertop 48 diningtable 25 drawer 21 sinkbasin 5
+ladle 0.68: countertop 41 cabinet 25 drawer 17 diningtable 14 sinkbasin 2
+lettuce 1.77: countertop 41 diningtable 28 fridge 23 sinkbasin 5 sidetable 2 garbagecan 1
+mug 1.85: countertop 28 coffeemachine 17 cabinet 16 fridge 14 diningtable 10 microwave 7 sinkbasin 6 shelf 1
+pan 1.35: stoveburner 52 countertop 33 cabinet 7 diningtable 4 fridge 4
+papertowelroll 0.35: countertop 57 diningtable 16 garbagecan 15 shelf 9 sidetable 2
+pen 0.13: countertop 39 diningtable 34 drawer 21 garbagecan 5
+pencil 0.12: drawer 41 countertop 30 diningtable 19 garbagecan 10
+peppershaker 2.08: cabinet 33 countertop 30 diningtable 16 drawer 15 shelf 3 sidetable 2
+plate 1.72: cabinet 40 countertop 30 diningtable 16 fridge 9 sinkbasin 2 shelf 2
+pot 1.56: stoveburner 73 countertop 14 fridge 4 diningtable 4 cabinet 3
+potato 1.93: countertop 28 fridge 26 diningtable 17 sinkbasin 11 microwave 10 garbagecan 6 sidetable 1
+saltshaker 1.97: countertop 32 cabinet 32 diningtable 18 drawer 14 shelf 3 sidetable 2
+soapbottle 1.93: countertop 32 cabinet 31 diningtable 21 garbagecan 10 shelf 3 sidetable 1 drawer 1
+spatula 1.91: countertop 45 diningtable 25 drawer 21 sinkbasin 9
+spoon 1.94: countertop 38 drawer 28 diningtable 22 sinkbasin 11 sidetable 2
+spraybottle 0.12: countertop 33 cabinet 33 diningtable 22 garbagecan 12
+statue 0.27: countertop 51 shelf 44 diningtable 5
+tomato 1.99: fridge 33 countertop 30 diningtable 20 garbagecan 9 sinkbasin 7 sidetable 2
+vase 0.39: countertop 34 shelf 32 cabinet 31 diningtable 3
+winebottle 0.83: countertop 37 cabinet 25 diningtable 24 garbagecan 9 shelf 3 fridge 1
 [livingroom]
-book 0.47: coffeetable 28 dresser 24 sofa 17 armchair 10 sidetable 9 diningtable 9 drawer 2 tvstand 1
-bowl 0.19: diningtable 38 coffeetable 26 tvstand 20 sidetable 8 shelf 8
-box 1.21: diningtable 25 sofa 24 coffeetable 22 sidetable 8 cabinet 5 dresser 5 shelf 4 armchair 3 tvstand 3
-candle 0.24: sidetable 40 coffeetable 27 diningtable 21 tvstand 5 dresser 3 drawer 3
-cellphone 0.45: dresser 20 sidetable 16 coffeetable 15 sofa 13 drawer 12 diningtable 8 armchair 8 ottoman 3 shelf 3
-    tvstand 2
-creditcard 2.14: sofa 19 coffeetable 15 armchair 13 drawer 13 sidetable 11 diningtable 9 tvstand 7 dresser 6 shelf 6
+book 0.47: coffeetable 29 dresser 24 sofa 17 armchair 11 diningtable 9 sidetable 8 drawer 1
+bowl 0.19: diningtable 37 coffeetable 27 tvstand 20 sidetable 9 shelf 8
+box 1.17: diningtable 26 sofa 24 coffeetable 23 sidetable 8 cabinet 4 shelf 4 dresser 3 armchair 3 tvstand 3
+candle 0.23: sidetable 41 coffeetable 28 diningtable 20 tvstand 6 drawer 3 dresser 2
+cellphone 0.42: dresser 19 sidetable 17 coffeetable 17 sofa 14 drawer 13 diningtable 9 armchair 4 ottoman 4 shelf 2
+    tvstand 2 desk 1
+creditcard 2.15: sofa 19 coffeetable 15 drawer 13 armchair 13 sidetable 10 diningtable 9 tvstand 7 dresser 7 shelf 5
     ottoman 1
 desklamp 0.25: sidetable 91 coffeetable 9
-keychain 1.64: coffeetable 19 sidetable 17 drawer 16 sofa 12 armchair 9 diningtable 7 tvstand 7 dresser 6 shelf 5
+keychain 1.62: coffeetable 20 sidetable 16 drawer 16 sofa 12 armchair 9 tvstand 7 diningtable 7 dresser 6 shelf 5
     ottoman 1
-laptop 1.43: sofa 27 coffeetable 23 diningtable 21 dresser 9 sidetable 7 armchair 5 tvstand 5 ottoman 1
-newspaper 1.21: sofa 20 coffeetable 17 diningtable 16 sidetable 14 shelf 11 dresser 8 armchair 7 tvstand 3 drawer 2
+laptop 1.41: sofa 27 coffeetable 25 diningtable 21 dresser 8 sidetable 7 tvstand 5 armchair 5 ottoman 2
+newspaper 1.20: sofa 20 coffeetable 18 diningtable 17 sidetable 14 shelf 11 dresser 8 armchair 7 tvstand 3 drawer 2
     ottoman 1
-pen 0.38: coffeetable 33 sidetable 22 dresser 22 tvstand 6 drawer 5 garbagecan 4 diningtable 4 shelf 4
-pencil 0.32: sidetable 34 coffeetable 29 drawer 9 dresser 6 garbagecan 6 tvstand 6 shelf 5 diningtable 4
-pillow 1.15: sofa 79 armchair 21
-plate 0.59: diningtable 51 coffeetable 22 shelf 13 sidetable 10 tvstand 2
-remotecontrol 1.96: coffeetable 23 sofa 19 sidetable 13 diningtable 10 dresser 9 armchair 9 tvstand 8 drawer 4 shelf 3
+pen 0.40: coffeetable 34 dresser 22 sidetable 20 tvstand 6 drawer 6 garbagecan 4 shelf 4 diningtable 4
+pencil 0.33: sidetable 32 coffeetable 27 drawer 10 dresser 7 garbagecan 6 tvstand 6 shelf 6 diningtable 4
+pillow 1.13: sofa 80 armchair 20
+plate 0.60: diningtable 50 coffeetable 24 shelf 13 sidetable 11 tvstand 2 dresser 1
+remotecontrol 1.94: coffeetable 24 sofa 19 sidetable 13 diningtable 11 dresser 8 tvstand 8 armchair 8 drawer 4 shelf 3
     ottoman 1
-statue 2.21: coffeetable 25 shelf 20 diningtable 20 sidetable 19 tvstand 8 dresser 8
-tissuebox 0.76: coffeetable 33 sidetable 19 diningtable 19 shelf 11 tvstand 7 dresser 4 drawer 3 cabinet 2 garbagecan
-    1
-vase 1.47: shelf 36 coffeetable 18 diningtable 14 sidetable 11 dresser 10 tvstand 6 cabinet 2
-watch 1.06: coffeetable 25 drawer 20 sidetable 18 dresser 11 diningtable 11 tvstand 10 shelf 4 safe 1
-wateringcan 0.13: coffeetable 55 shelf 37 sidetable 8
+statue 2.21: coffeetable 26 shelf 20 diningtable 20 sidetable 19 tvstand 9 dresser 8
+tissuebox 0.72: coffeetable 36 diningtable 19 sidetable 19 shelf 11 tvstand 8 drawer 3 dresser 2 garbagecan 1
+vase 1.47: shelf 36 coffeetable 20 diningtable 15 sidetable 12 dresser 11 tvstand 5 cabinet 2
+watch 1.05: coffeetable 26 drawer 21 sidetable 18 diningtable 11 dresser 11 tvstand 10 shelf 4
+wateringcan 0.14: coffeetable 53 shelf 38 sidetable 9
 [bedroom]
-alarmclock 1.73: desk 34 shelf 22 sidetable 19 dresser 17 diningtable 7 countertop 1
-book 1.86: bed 52 desk 19 drawer 12 dresser 5 sidetable 4 cabinet 3 diningtable 3 armchair 2 shelf 1
-bowl 0.74: desk 46 shelf 30 dresser 13 diningtable 6 sidetable 4 countertop 2
-box 0.08: desk 56 shelf 44
-cd 1.80: drawer 28 desk 21 dresser 13 sidetable 12 garbagecan 8 shelf 7 diningtable 6 cabinet 2 armchair 2
-cellphone 2.07: bed 29 desk 17 drawer 17 dresser 10 sidetable 9 shelf 8 diningtable 3 armchair 3 safe 3
-creditcard 2.03: drawer 30 desk 18 shelf 17 sidetable 16 dresser 12 armchair 3 diningtable 3
-desklamp 0.77: desk 37 sidetable 27 dresser 23 shelf 14
-keychain 1.93: drawer 26 desk 18 shelf 15 sidetable 15 dresser 13 safe 5 diningtable 4 armchair 3
-laptop 1.62: bed 74 desk 19 dresser 3 diningtable 2 armchair 1
-mug 0.96: desk 38 shelf 19 sidetable 15 dresser 14 diningtable 9 cabinet 4 countertop 1
-pen 2.07: desk 28 drawer 19 shelf 16 dresser 15 sidetable 14 diningtable 6 garbagecan 2
-pencil 2.00: desk 24 drawer 18 shelf 17 sidetable 17 dresser 11 diningtable 6 garbagecan 5
+alarmclock 1.72: desk 34 shelf 21 sidetable 19 dresser 17 diningtable 7 countertop 1
+book 1.86: bed 51 desk 19 drawer 12 dresser 5 sidetable 4 cabinet 3 diningtable 2 armchair 2 shelf 2
+bowl 0.71: desk 43 shelf 30 dresser 15 diningtable 6 sidetable 4 countertop 2
+box 0.09: desk 58 shelf 42
+cd 1.79: drawer 28 desk 20 dresser 14 sidetable 13 garbagecan 8 shelf 7 diningtable 6 cabinet 2 armchair 2
+cellphone 2.07: bed 29 desk 17 drawer 17 dresser 10 sidetable 10 shelf 8 diningtable 3 armchair 3 safe 2
+creditcard 2.03: drawer 29 shelf 18 desk 18 sidetable 16 dresser 12 diningtable 3 armchair 3
+desklamp 0.75: desk 35 sidetable 28 dresser 25 shelf 11
+keychain 1.93: drawer 26 desk 18 sidetable 16 shelf 16 dresser 13 diningtable 4 safe 4 armchair 3
+laptop 1.62: bed 74 desk 19 dresser 4 diningtable 2 armchair 1
+mug 0.91: desk 36 shelf 18 sidetable 16 dresser 16 diningtable 9 cabinet 4 countertop 1
+pen 2.10: desk 28 drawer 18 shelf 16 dresser 15 sidetable 14 diningtable 6 garbagecan 2
+pencil 2.01: desk 24 drawer 18 sidetable 18 shelf 17 dresser 11 diningtable 6 garbagecan 5
 pillow 1.69: bed 99
-remotecontrol 0.22: drawer 34 desk 29 sidetable 15 countertop 8 armchair 6 diningtable 4 dresser 3 shelf 1
-statue 0.20: shelf 43 dresser 27 desk 24 sidetable 5
-teddybear 0.26: bed 100
-tissuebox 0.25: desk 38 drawer 24 diningtable 15 shelf 12 sidetable 10 dresser 1
-vase 0.12: shelf 46 dresser 34 desk 11 sidetable 9
-watch 0.13: drawer 31 shelf 20 diningtable 16 desk 15 dresser 12 sidetable 6
+remotecontrol 0.22: drawer 34 desk 29 sidetable 15 countertop 8 armchair 6 diningtable 4 dresser 2 shelf 1
+statue 0.21: shelf 43 dresser 27 desk 26 sidetable 5
+teddybear 0.27: bed 100
+tissuebox 0.26: desk 37 drawer 26 diningtable 15 shelf 12 sidetable 9 dresser 2
+vase 0.13: shelf 45 dresser 36 desk 11 sidetable 9
+watch 0.15: drawer 31 shelf 20 diningtable 16 desk 15 dresser 11 sidetable 6
 [bathroom]
-candle 1.86: countertop 31 toilet 30 cabinet 14 drawer 12 shelf 7 sidetable 2 cart 2 dresser 1
-cloth 1.93: bathtubbasin 29 cabinet 22 countertop 16 drawer 15 sinkbasin 8 shelf 5 toilet 3 cart 1 dresser 1
-dishsponge 0.47: bathtubbasin 19 countertop 19 drawer 18 sinkbasin 10 shelf 9 toilet 9 cart 6 cabinet 5 garbagecan 4
-handtowel 1.20: handtowelholder 96 countertop 4
-papertowelroll 0.12: countertop 33 toilet 31 shelf 18 garbagecan 12 cart 6
-soapbar 1.94: countertop 21 toilet 16 sinkbasin 15 cabinet 12 bathtubbasin 11 drawer 11 garbagecan 7 shelf 4 sidetable
+candle 1.85: countertop 31 toilet 30 cabinet 13 drawer 13 shelf 7 sidetable 2 cart 2 dresser 1
+cloth 1.95: bathtubbasin 30 cabinet 20 countertop 17 drawer 15 sinkbasin 8 shelf 4 toilet 3 cart 1 dresser 1
+dishsponge 0.50: countertop 20 drawer 20 bathtubbasin 18 sinkbasin 10 shelf 10 toilet 8 cart 5 cabinet 5 garbagecan 4
+handtowel 1.19: handtowelholder 96 countertop 4
+papertowelroll 0.13: countertop 35 toilet 31 shelf 17 garbagecan 11 cart 6
+soapbar 1.95: countertop 20 toilet 16 sinkbasin 15 cabinet 12 bathtubbasin 12 drawer 11 garbagecan 7 shelf 4 sidetable
     2 cart 1
-soapbottle 1.83: countertop 30 toilet 23 cabinet 21 shelf 9 garbagecan 9 drawer 3 dresser 2 sidetable 1 cart 1
-spraybottle 2.02: countertop 32 toilet 26 cabinet 17 garbagecan 10 shelf 7 cart 4 sidetable 3 dresser 2
-tissuebox 0.46: countertop 35 shelf 30 drawer 19 cabinet 5 cart 4 sidetable 4 toilet 3
-toiletpaper 1.95: toilet 24 countertop 22 cabinet 12 toiletpaperhanger 12 drawer 11 garbagecan 9 shelf 6 cart 2
-    dresser 2 sidetable 1
-towel 1.14: towelholder 98 countertop 2
+soapbottle 1.80: countertop 30 toilet 24 cabinet 20 shelf 9 garbagecan 9 drawer 3 dresser 2 sidetable 1 cart 1
+spraybottle 2.01: countertop 32 toilet 27 cabinet 16 garbagecan 10 shelf 7 cart 4 sidetable 3 dresser 2
+tissuebox 0.47: countertop 36 shelf 29 drawer 20 cabinet 5 cart 4 sidetable 4 toilet 3
+toiletpaper 1.96: toilet 23 countertop 23 toiletpaperhanger 12 drawer 11 cabinet 11 garbagecan 9 shelf 5 dresser 2
+    cart 2 sidetable 1
+towel 1.14: towelholder 97 countertop 3
 """
 
 
