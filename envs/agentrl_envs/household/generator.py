@@ -132,7 +132,7 @@ class GeneratedGames(TaskSet[Game]):
                 raise ConfigError(f"task {task!r} needs one of the rooms {_ROOMS_OF[task]}, got rooms={tuple(rooms)}")
         numbers = dict(zip(SPLITS, (num_train, num_valid_seen, num_valid_unseen), strict=True))
         self._splits = MappingProxyType({split: _Ids(split, tuple(tasks), n) for split, n in numbers.items()})
-        self._cached = lru_cache(maxsize=8192)(self._generate)
+        self._cached = lru_cache(maxsize=2048)(self._generate)
         self._arguments: dict[str, Any] = {
             "difficulty": difficulty,
             "receptacles": receptacles,
