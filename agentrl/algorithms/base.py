@@ -67,7 +67,7 @@ def recipes() -> dict[str, type[Recipe]]:
     """Return every installed algorithm by name: our own and those of entry points, loaded when asked for."""
     from agentrl.algorithms import BUILTIN
 
-    found = {recipe.name: recipe for recipe in BUILTIN}
+    found: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in BUILTIN}
     for plugin in importlib.metadata.entry_points(group="agentrl.algorithms"):
         found[plugin.name] = plugin.load()
     return found
