@@ -21,7 +21,7 @@ def register(env_id: str, entry_point: str, **kwargs: Any) -> None:
       entry_point: ``module:Class``, imported at the first ``gymnasium.make``.
       kwargs: default arguments of the class.
     """
-    if env_id not in _REGISTERED:
+    if env_id not in _REGISTERED or env_id not in registration.registry:
         registration.register(
             env_id, entry_point=entry_point, order_enforce=False, disable_env_checker=True, kwargs=kwargs
         )

@@ -123,7 +123,8 @@ class DrawnTasks(TaskSet[Payload]):
         rng, names = generator(self._seed, "task", task_id), list(self._splits)
         for _ in range(self.MAX_DRAWS):
             task = self._draw(rng)
-            digest = content_digest(repr(task))
-            if task is not None and names[int(digest, 16) % len(names)] == self._split_of[task_id]:
-                return task, digest
+            if task is not None:
+                digest = content_digest(repr(task))
+                if names[int(digest, 16) % len(names)] == self._split_of[task_id]:
+                    return task, digest
         raise DataError(f"{self.MAX_DRAWS} draws gave no acceptable task for {task_id!r}: ease what is asked of tasks")
