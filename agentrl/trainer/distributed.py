@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as multiprocessing
 from torch import Tensor
 
 
@@ -75,8 +74,8 @@ def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes:
             address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            multiprocessing.start_processes(
-                _join, (processes, address, function, arguments), nprocs=processes, start_method="spawn"
+            torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
+                _join, (processes, address, function, arguments), nprocs=processes
             )
         finally:
             signal.signal(signal.SIGINT, before)
