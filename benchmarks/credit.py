@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+import networkx
 import numpy as np
 
 from agentrl import credit
@@ -88,6 +89,25 @@ def grouped_z_scores(values: Any, keys: Any, once_per: Any = None) -> np.ndarray
     return np.array([(values[row] - mean[key]) / (std[key] + 1e-6) for row, key in enumerate(keys)])
 
 
+def networkx_salt(group: Any, trajectory: Any, turn: Any, action: Any, next_anchor: Any, base: Any) -> Any:
+    """SALT with a graph library: states are nodes, transitions are keyed edges that collect the advantages."""
+    graph = networkx.MultiDiGraph()
+    history: dict[Any, tuple[Any, ...]] = {}
+    edges = []
+    for row in range(len(turn)):
+        before = history.get(trajectory[row], ())
+        after = history[trajectory[row]] = (*before, (action[row], next_anchor[row]))[-3:]
+        source, target, key = (group[row], before), (group[row], after), action[row]
+        if not graph.has_edge(source, target, key):
+            graph.add_edge(source, target, key, advantages=[])
+        graph.edges[source, target, key]["advantages"].append(base[row])
+        edges.append((source, target, key))
+    mean = {}
+    for source, target, key, data in graph.edges(keys=True, data=True):
+        mean[source, target, key] = sum(data["advantages"]) / len(data["advantages"])
+    return np.array([mean[edge] for edge in edges])
+
+
 def seconds(run: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
     """Return the least CPU time of a number of runs, and the result."""
     best, result = float("inf"), None
@@ -113,6 +133,29 @@ def gigpo_rows(count: int) -> list[dict[str, Any]]:
     return rows
 
 
+def salt_row(count: int) -> dict[str, Any]:
+    """Ours starts from ids, as the reference does; the reference is one run."""
+    columns = turns(count)
+    rng = generator(0, "actions", count)
+    columns["action"] = rng.integers(0, 2, count)
+    columns["next_anchor"] = columns["group"] * STATES + rng.integers(0, 4, count)
+    base = credit.grpo(TurnTable.from_columns(**columns))
+    ours_s, ours = seconds(lambda: credit.salt(TurnTable.from_columns(**columns), base=base), 7)
+    names = ("group", "trajectory", "turn", "action", "next_anchor")
+    plain = {name: columns[name].tolist() for name in names} | {"base": base.tolist()}
+    reference_s, expected = seconds(lambda: networkx_salt(**plain))
+    return {
+        "method": "salt",
+        "keys": "ids",
+        "turns": count,
+        "reference": "networkx",
+        "reference_s": reference_s,
+        "ours_s": ours_s,
+        "ratio": reference_s / ours_s,
+        "max_difference": float(np.abs(ours - expected).max()),
+    }
+
+
 def million_row() -> dict[str, Any]:
     columns = turns(1_000_000)
     ours_s, _ = seconds(lambda: credit.gigpo(TurnTable.from_columns(**columns)), 3)
@@ -124,7 +167,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=100_000)
     parser.add_argument("--million", action="store_true", help="also a million turns, ours alone")
     args = parser.parse_args()
-    rows = gigpo_rows(args.turns)
+    rows = [*gigpo_rows(args.turns), salt_row(args.turns)]
     if args.million:
         rows.append(million_row())
     for row in rows:

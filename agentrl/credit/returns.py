@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from agentrl.credit.segments import FloatN, suffix_sums, sums
+from agentrl.credit.segments import FloatN, suffix_scan, sums
 from agentrl.credit.table import TurnTable, scored_rows
 from agentrl.errors import ConfigError
 
@@ -35,7 +35,9 @@ def discounted_returns(table: TurnTable, gamma: float) -> FloatN:
     """
     check_gamma(gamma)
     returns_N = np.empty(len(table))
-    returns_N[table.order_N] = suffix_sums(table.reward_N[table.order_N], table.left_N[table.order_N], gamma)
+    returns_N[table.order_N] = suffix_scan(
+        table.reward_N[table.order_N], np.full(len(table), gamma), table.left_N[table.order_N]
+    )
     return returns_N
 
 

@@ -3,6 +3,8 @@
 Axis suffixes: ``_N`` rows, ``_K`` distinct keys, ``_M`` trajectories.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +14,8 @@ BoolN = NDArray[np.bool_]
 
 # Up to this many times more possible keys than rows, a table over the keys beats a sort of the rows.
 TABLE_FACTOR = 8
+# Odd and without pattern: the multiplier of SplitMix64.
+HASH_FACTOR = np.uint64(0xBF58476D1CE4E5B9)
 
 
 def dense(key_N: IntN) -> tuple[IntN, int]:
@@ -19,7 +23,7 @@ def dense(key_N: IntN) -> tuple[IntN, int]:
     if not len(key_N):
         return key_N.astype(np.int64), 0
     low = int(key_N.min())
-    span = int(key_N.max()) - low + 1
+    span = int(key_N.max()) - low + 1  # Python integers: no overflow
     if span > TABLE_FACTOR * len(key_N):
         labels, codes = np.unique(key_N, return_inverse=True)
         return codes.astype(np.int64, copy=False), len(labels)
@@ -39,6 +43,27 @@ def pair(first_N: IntN, second_N: IntN) -> tuple[IntN, int]:
     if (first_of[second_N] == first_N).all():  # the second says it all: states met in one group only
         return dense(second_N)
     return dense(first_N * (int(second_N.max()) + 1) + second_N)
+
+
+def tuples(columns: Sequence[IntN]) -> tuple[IntN, int]:
+    """Return dense codes of the rows of several integer columns, and how many different rows there are.
+
+    The codes are in no order. Rows are hashed and sorted once; that equal hashes were equal rows is then checked, and
+    where they were not the columns are paired one after the other instead.
+    """
+    hash_N = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        hash_N = (hash_N ^ column.astype(np.uint64)) * HASH_FACTOR
+        hash_N ^= hash_N >> np.uint64(32)
+    codes_N, count = dense(hash_N.view(np.int64))
+    member_K = np.zeros(count, dtype=np.int64)
+    member_K[codes_N] = np.arange(len(codes_N))
+    if all((column[member_K[codes_N]] == column).all() for column in columns):
+        return codes_N, count
+    codes_N, count = dense(columns[0])
+    for column in columns[1:]:
+        codes_N, count = pair(codes_N, dense(column)[0])
+    return codes_N, count
 
 
 def order_by(first_N: IntN, second_N: IntN) -> IntN:
@@ -61,24 +86,24 @@ def sums(value_N: FloatN, key_N: IntN, num_keys: int) -> FloatN:
     return np.bincount(key_N, weights=value_N, minlength=num_keys).astype(np.float64, copy=False)
 
 
-def suffix_sums(value_N: FloatN, left_N: IntN, gamma: float) -> FloatN:
-    """Return Σⱼ γʲ xᵢ₊ⱼ over the rows from i to the end of i's segment, in O(N log T).
+def suffix_scan(value_N: FloatN, factor_N: FloatN, left_N: IntN) -> FloatN:
+    """Solve yᵢ = xᵢ + fᵢ yᵢ₊₁ backwards inside each segment (y = 0 after its end), in O(N log T).
 
-    Doubling: after k rounds row i holds the first 2ᵏ terms, so that row i and row i + 2ᵏ together hold 2ᵏ⁺¹. Powers
-    of γ are only ever multiplied in, never divided out, hence nothing overflows, and rows with the same future get
-    the same bits.
+    Doubling: after k rounds row i holds the terms of 2ᵏ rows and the product of their factors, so that row i and row
+    i + 2ᵏ together hold 2ᵏ⁺¹. Factors are only ever multiplied, never divided out, hence nothing overflows while they
+    are at most 1, and rows with the same future get the same bits.
 
     Args:
-      value_N: summands, segments contiguous and in order.
+      value_N: x, segments contiguous and in order.
+      factor_N: f.
       left_N: number of rows that follow in the same segment.
-      gamma: discount, 0 to 1.
     """
-    total_N = value_N.astype(np.float64)
+    total_N, reach_N = value_N.astype(np.float64), factor_N.astype(np.float64)
     longest = int(left_N.max(initial=0))
-    step, factor = 1, float(gamma)
-    while step <= longest and factor > 0.0:
-        reach = left_N[:-step] >= step
-        ahead = np.where(reach, total_N[step:], 0.0)
-        total_N[:-step] += factor * ahead
-        step, factor = 2 * step, factor * factor
+    step = 1
+    while step <= longest:
+        inside = left_N[:-step] >= step
+        total_N[:-step] += np.where(inside, reach_N[:-step] * total_N[step:], 0.0)
+        reach_N[:-step] *= np.where(inside, reach_N[step:], 0.0)
+        step *= 2
     return total_N

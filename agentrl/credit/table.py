@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 from agentrl.credit.segments import BoolN, FloatN, IntN, dense, order_by
 from agentrl.errors import DataError
 
+ROOT = -1
+"""Code that stands for what came before the first turn of an episode."""
+
 Column = Sequence[Hashable] | NDArray[Any]
 """Keys: any hashables. Two keys are the same if Python says they are equal (so ``1`` and ``1.0`` are)."""
 
@@ -50,7 +53,7 @@ class TurnTable:
       invalid_N: True where the action could not be parsed or was impossible.
       verdict_N: False where the row says nothing about the policy: it is not scored (NaN) and enters no statistic.
       anchor_N, action_N, next_anchor_N: codes of the state before the turn, the action, the state after; or None.
-      anchor_labels: what each anchor code stands for.
+      group_labels, anchor_labels, action_labels: what the codes stand for.
       parent_N: code of the trajectory that this one was forked from, -1 for none; or None.
       branch_turn_N: first turn that is this trajectory's own; the ones before are the parent's.
       tokens_N: sampled tokens of the turn; or None.
@@ -69,7 +72,9 @@ class TurnTable:
     anchor_N: IntN | None = None
     action_N: IntN | None = None
     next_anchor_N: IntN | None = None
+    group_labels: Sequence[Hashable] = ()
     anchor_labels: Sequence[Hashable] = ()
+    action_labels: Sequence[Hashable] = ()
     parent_N: IntN | None = None
     branch_turn_N: IntN | None = None
     tokens_N: FloatN | None = None
@@ -123,17 +128,20 @@ class TurnTable:
         if len(bad):
             raise DataError(f"reward of row {bad[0]} is {reward_N[bad[0]]}: give a finite number, or verdict=False")
         trajectory_N, trajectory_labels = intern(trajectory)
-        states = _states(anchor, next_anchor)
+        group_N, group_labels = intern(group)
+        action_N, action_labels = (None, ()) if action is None else intern(action)
         order_N, left_N = _layout(trajectory_N, turn_N, trajectory_labels)
         table = cls(
-            group_N=intern(group)[0],
+            group_N=group_N,
+            group_labels=group_labels,
             trajectory_N=trajectory_N,
             turn_N=turn_N,
             reward_N=reward_N,
             invalid_N=np.zeros(size, dtype=bool) if invalid is None else np.asarray(invalid, dtype=bool),
             verdict_N=verdict_N,
-            action_N=None if action is None else intern(action)[0],
-            **states,
+            action_N=action_N,
+            action_labels=action_labels,
+            **_states(anchor, next_anchor),
             **_parents(parent, branch_turn, trajectory_N, trajectory_labels),
             **numbers,
             order_N=order_N,
@@ -169,6 +177,23 @@ class TurnTable:
         """Group of each trajectory."""
         return self._per_trajectory(self.group_N)
 
+    @property
+    def before_N(self) -> IntN:
+        """Row of the same trajectory's turn before, -1 for first turns."""
+        row_N = np.full(len(self), -1, dtype=np.int64)
+        goes_on = np.flatnonzero(self.left_N[self.order_N[:-1]] > 0)
+        row_N[self.order_N[goes_on + 1]] = self.order_N[goes_on]
+        return row_N
+
+    def look_back(self, code_N: IntN, depth: int) -> list[IntN]:
+        """Return the codes of each turn, of the turn before, .. (``depth`` columns); `ROOT` before the first turn."""
+        before_N, row_N = self.before_N, np.arange(len(self))
+        columns = [code_N]
+        for _ in range(depth - 1):
+            row_N = np.where(row_N >= 0, before_N[row_N], -1)
+            columns.append(np.where(row_N >= 0, code_N[row_N], ROOT))
+        return columns
+
     def need(self, name: str) -> NDArray[Any]:
         """Return an optional column.
 
@@ -185,7 +210,7 @@ class TurnTable:
         return dataclasses.replace(self, reward_N=reward_N)
 
     def select(self, keep_N: BoolN) -> "TurnTable":
-        """Return the table of the kept rows; codes of groups and trajectories are renumbered."""
+        """Return the table of the kept rows; codes of trajectories, and of nothing else, are renumbered."""
         changes: dict[str, Any] = {}
         for field in dataclasses.fields(self):
             column = getattr(self, field.name)
@@ -193,7 +218,6 @@ class TurnTable:
                 changes[field.name] = column[keep_N]
         old_trajectory_N = changes["trajectory_N"]
         changes["trajectory_N"], size = dense(old_trajectory_N)
-        changes["group_N"] = dense(changes["group_N"])[0]
         changes["order_N"], changes["left_N"] = _layout(changes["trajectory_N"], changes["turn_N"], range(size))
         if self.parent_N is not None:
             changes["parent_N"] = _renumber_parents(changes["parent_N"], old_trajectory_N, self.num_trajectories)
@@ -222,6 +246,8 @@ Estimator = TypeVar("Estimator", bound=Callable[..., FloatN])
 def scored_rows(estimator: Estimator) -> Estimator:
     """Make an estimator (table, ...) -> (N,) see only the rows with a verdict; the others get NaN.
 
+    Arrays of shape (N,) among its keyword arguments are cut like the table.
+
     The law is ``f(table)[verdict] == f(table.select(verdict))``: a row without a verdict might as well not exist.
     """
 
@@ -229,11 +255,34 @@ def scored_rows(estimator: Estimator) -> Estimator:
     def on_scored_rows(table: TurnTable, *args: Any, **kwargs: Any) -> FloatN:
         if table.verdict_N.all():
             return estimator(table, *args, **kwargs)
+        kept_N = table.verdict_N
+        columns = {k: v[kept_N] for k, v in kwargs.items() if isinstance(v, np.ndarray) and v.shape == kept_N.shape}
         result_N = np.full(len(table), np.nan)
-        result_N[table.verdict_N] = estimator(table.select(table.verdict_N), *args, **kwargs)
+        result_N[kept_N] = estimator(table.select(kept_N), *args, **kwargs | columns)
         return result_N
 
     return cast(Estimator, on_scored_rows)
+
+
+Base = FloatN | Callable[[TurnTable], FloatN]
+"""Advantages to transform, shape (N,), or the estimator that makes them."""
+
+
+def base_advantages(table: TurnTable, base: Base) -> FloatN:
+    """Return the advantages that ``base`` stands for.
+
+    Raises:
+      DataError: they are not one finite number per row.
+    """
+    value_N = np.asarray(base(table) if callable(base) else base, dtype=np.float64)
+    if value_N.shape != (len(table),):
+        raise DataError(
+            f"base has shape {value_N.shape}, expected ({len(table)},): one advantage per turn of the table"
+        )
+    bad = np.flatnonzero(~np.isfinite(value_N))
+    if len(bad):
+        raise DataError(f"base of row {bad[0]} is {value_N[bad[0]]}: rows with a verdict need a finite advantage")
+    return value_N
 
 
 def _check_lengths(columns: dict[str, Any]) -> None:

@@ -1,0 +1,73 @@
+"""Estimators that take more than a return: turn rewards (MT-GRPO) and Monte-Carlo values (VinePPO).
+
+Axis suffixes: ``_N`` turns, ``_M`` trajectories.
+"""
+
+import numpy as np
+
+from agentrl.credit.normalise import normalise
+from agentrl.credit.returns import check_gamma, episode_returns
+from agentrl.credit.segments import FloatN, pair, suffix_scan, sums
+from agentrl.credit.table import TurnTable, base_advantages, scored_rows
+from agentrl.errors import DataError
+
+
+@scored_rows
+def mt_grpo(
+    table: TurnTable, *, turn_reward: FloatN, turn_weight: float = 1.0, gamma: float = 1.0, eps: float = 1e-4
+) -> FloatN:
+    """Outcome advantage for all turns, plus turn advantage for those that still have a tool result before them.
+
+        A_t = A^O + c A^T_t  for every turn but the last,   A^O  for the last
+
+    A^O is the group's z-score of the outcome (the column ``reward``, summed), A^T_t that of the discounted turn rewards
+    from t on, among the group's turns of the same number. A trajectory of one turn (no tool call) gets the z-score of
+    outcome plus turn reward. Paper: MT-GRPO, arXiv:2505.11821, which has two turns; the return-to-go for more is
+    GTPO's, arXiv:2511.14846.
+
+    Args:
+      table: turns; ``reward`` is the outcome.
+      turn_reward: reward of each turn, shape (N,).
+      turn_weight: c.
+      gamma: discount of turn rewards.
+      eps: added to standard deviations.
+    """
+    check_gamma(gamma)
+    turn_reward_N = base_advantages(table, turn_reward)
+    order_N, group_M, groups = table.order_N, table.group_M, table.num_groups
+    outcome_M = episode_returns(table)
+    outcome_N = normalise(outcome_M, group_M, groups, eps=eps)[table.trajectory_N]
+    to_go_N = np.empty(len(table))
+    to_go_N[order_N] = suffix_scan(turn_reward_N[order_N], np.full(len(table), gamma), table.left_N[order_N])
+    key_N, count = pair(table.group_N, table.turn_N)
+    advantage_N = outcome_N + turn_weight * np.where(table.left_N > 0, normalise(to_go_N, key_N, count, eps=eps), 0.0)
+    total_M = outcome_M + sums(turn_reward_N, table.trajectory_N, table.num_trajectories)
+    is_single_N = np.bincount(table.trajectory_N, minlength=table.num_trajectories)[table.trajectory_N] == 1
+    return np.where(is_single_N, normalise(total_M, group_M, groups, eps=eps)[table.trajectory_N], advantage_N)
+
+
+@scored_rows
+def vineppo(table: TurnTable, *, values: FloatN) -> FloatN:
+    """Advantage of each turn from Monte-Carlo estimates of the state values.
+
+        A_t = r_t + V(s_{t+1}) - V(s_t),   V = 0 after the end
+
+    V(s_t) is the mean return of fresh continuations from the state before turn t (the paper takes 9). A turn without an
+    estimate (NaN) gets V_t = r_t + V_{t+1}, hence A = 0. Paper: VinePPO, arXiv:2410.01679 (matches: no discount).
+
+    Args:
+      table: turns.
+      values: V(s_t), shape (N,), NaN where not estimated.
+    """
+    value_N = np.asarray(values, dtype=np.float64)
+    if value_N.shape != (len(table),):
+        raise DataError(f"values has shape {value_N.shape}, expected ({len(table)},): one per turn, NaN for none")
+    order_N = table.order_N
+    unknown_N = np.isnan(value_N[order_N])
+    filled_N = suffix_scan(
+        np.where(unknown_N, table.reward_N[order_N], value_N[order_N]), unknown_N * 1.0, table.left_N[order_N]
+    )
+    next_N = np.where(table.left_N[order_N] > 0, np.roll(filled_N, -1), 0.0)
+    advantage_N = np.empty(len(table))
+    advantage_N[order_N] = table.reward_N[order_N] + next_N - filled_N
+    return advantage_N
