@@ -3,12 +3,27 @@
 Axes: ``_K`` slots, ``_S`` context positions.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.sampling import Mix
+
+
+@dataclass(frozen=True, slots=True)
+class TurnStart:
+    """A slot that decodes from ``length`` cached positions and a ``pending`` token until it holds ``end``."""
+
+    slot: int
+    pending: int
+    length: int
+    end: int
+    rule: int
+    params: SamplingParams
 
 
 class SlotState:
@@ -44,16 +59,24 @@ class SlotState:
         self.host_temperature_K = np.zeros(num_slots)
         self.host_top_p_K = np.ones(num_slots)
 
-    def start(self, slot: int, pending: int, length: int, end: int, rule: int, params: SamplingParams) -> None:
-        """Let ``slot`` decode from ``length`` cached positions and ``pending`` until it holds ``end``."""
-        self.pending_K[slot] = pending
-        self.lengths_K[slot] = self.host_lengths_K[slot] = length
-        self.temperature_K[slot] = self.host_temperature_K[slot] = params.temperature
-        self.top_p_K[slot] = self.host_top_p_K[slot] = params.top_p
-        self.rule_K[slot] = rule
-        self.host_ends_K[slot] = end
-        self.running_K[slot] = 1
-        self.host_running_K[slot] = True
+    def start(self, turns: Sequence[TurnStart]) -> None:
+        """Let the slots of ``turns`` decode."""
+        slots = np.array([turn.slot for turn in turns])
+        self.host_lengths_K[slots] = [turn.length for turn in turns]
+        self.host_ends_K[slots] = [turn.end for turn in turns]
+        self.host_temperature_K[slots] = [turn.params.temperature for turn in turns]
+        self.host_top_p_K[slots] = [turn.params.top_p for turn in turns]
+        self.host_running_K[slots] = True
+        where = torch.from_numpy(slots).to(self.pending_K.device)
+        for column, values in (
+            (self.pending_K, np.array([turn.pending for turn in turns])),
+            (self.rule_K, np.array([turn.rule for turn in turns])),
+            (self.lengths_K, self.host_lengths_K[slots]),
+            (self.temperature_K, self.host_temperature_K[slots]),
+            (self.top_p_K, self.host_top_p_K[slots]),
+            (self.running_K, np.ones_like(slots)),
+        ):
+            column[where] = torch.from_numpy(values).to(column)
 
     def stop(self, slot: int) -> None:
         """Let ``slot`` decode no more."""

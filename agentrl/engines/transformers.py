@@ -22,7 +22,7 @@ from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel, refuse_unsupported
 from agentrl.engines.sampling import Mix, sample
 from agentrl.engines.slots import Rows, SlotCache, rows_of
-from agentrl.engines.state import SlotState
+from agentrl.engines.state import SlotState, TurnStart
 from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
 from agentrl.errors import EngineError
 from agentrl.seeding import generator
@@ -334,11 +334,15 @@ class TransformersEngine:
             group = [r for r in pending[:size] if 2 * len(r.fed) >= len(pending[0].fed)]
             pending = pending[len(group) :]
             self._prefill_group(sorted(group, key=lambda r: r.session.slot))
+        turns = []
         for request in requests:
             session = request.session
             session.length = request.start
             assert session.pending is not None
-            self._state.start(session.slot, session.pending, request.start, request.end, request.rule, request.params)
+            turns.append(
+                TurnStart(session.slot, session.pending, request.start, request.end, request.rule, request.params)
+            )
+        self._state.start(turns)
         self._batch = None
 
     def _prefill_group(self, group: list[_Request]) -> None:
@@ -387,8 +391,9 @@ class TransformersEngine:
         codes = codes_B[batch.in_rows]
         state.host_lengths_K[batch.slots] += 1
         is_over = state.host_lengths_K[batch.slots] >= state.host_ends_K[batch.slots]
-        for index in np.flatnonzero(is_over | (codes != GO_ON)):
-            self._end_turn(self._running[int(batch.slots[index])], int(codes[index]))
+        ended = np.flatnonzero(is_over | (codes != GO_ON))
+        if len(ended):
+            self._end_turns(batch.slots[ended], codes[ended])
 
     def _gather_batch(self) -> _Batch:
         """Address the running slots, after moving the highest into free ones where they have become sparse."""
@@ -409,31 +414,37 @@ class TransformersEngine:
         self._running[target] = request
         heapq.heappush(self._free, source)
 
-    def _end_turn(self, request: _Request, code: int) -> None:
-        """Resolve ``request`` if its last token ended the turn."""
-        state, session, params = self._state, request.session, request.params
-        length = int(state.host_lengths_K[session.slot])
-        span = slice(request.start, length)
-        if code == END:
-            reason = StopReason.END
-        elif code == MAYBE and self._rules.completed(self._sampled(session.slot, span), params.stop):
-            reason = StopReason.STOP_STRING
-        elif length < request.end:
-            return
-        else:
-            reason = StopReason.MAX_TOKENS if length - request.start == params.max_tokens else StopReason.CONTEXT_FULL
-        ids = self._sampled(session.slot, span)
-        stats = state.stats_KS2[session.slot, span].cpu().numpy()
-        session.length, session.pending = length, int(ids[-1])
-        self._drop(request)
-        if not request.future.done():
-            request.future.set_result(
-                Completion(ids, stats[:, 0].copy(), stats[:, 1].copy(), reason, self._policy_version)
-            )
+    def _end_turns(self, slots: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
+        """Resolve those of ``slots`` whose last token did end the turn; all are read from the device at once."""
+        state = self._state
+        requests = [self._running[int(slot)] for slot in slots]
+        first, last = min(request.start for request in requests), int(state.host_lengths_K[slots].max())
+        where = torch.from_numpy(slots).to(self._device)
+        ids_RS = state.ids_KS[where, first:last].cpu().numpy().astype(np.int32)
+        stats_RS2 = state.stats_KS2[where, first:last].cpu().numpy()
+        for row, (request, code) in enumerate(zip(requests, codes, strict=True)):
+            session = request.session
+            length = int(state.host_lengths_K[session.slot])
+            span = slice(request.start - first, length - first)
+            ids = ids_RS[row, span].copy()
+            reason = self._stop_reason(request, int(code), ids)
+            if reason is None:
+                continue
+            session.length, session.pending = length, int(ids[-1])
+            self._drop(request)
+            if not request.future.done():
+                logprobs, entropies = stats_RS2[row, span].T.copy()
+                request.future.set_result(Completion(ids, logprobs, entropies, reason, self._policy_version))
 
-    def _sampled(self, slot: int, span: slice) -> NDArray[np.int32]:
-        ids: NDArray[np.int32] = self._state.ids_KS[slot, span].cpu().numpy().astype(np.int32)
-        return ids
+    def _stop_reason(self, request: _Request, code: int, ids: NDArray[np.int32]) -> StopReason | None:
+        """Tell why a turn that sampled ``ids``, the last with a code, is over; None if it is not."""
+        if code == END:
+            return StopReason.END
+        if code == MAYBE and self._rules.completed(ids, request.params.stop):
+            return StopReason.STOP_STRING
+        if request.start + len(ids) < request.end:
+            return None
+        return StopReason.MAX_TOKENS if len(ids) == request.params.max_tokens else StopReason.CONTEXT_FULL
 
     def _rounded(self, context: int) -> int:
         """Round up to a multiple of 8, which attention kernels on GPU want of a mask."""
