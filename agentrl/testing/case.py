@@ -209,10 +209,9 @@ class Case:
             yield Episode(env or self.env, seed, options)
 
     def branching(self) -> Iterator[Episode]:
-        """Begin each episode in turn, in an environment of its own; none where it cannot be branched."""
+        """Begin each episode in turn, all in a new environment; none where it cannot be branched."""
         if self.env.snapshot_level is not SnapshotLevel.NONE:
-            for seed, options in self.starts():
-                yield Episode(self.factory(), seed, options)
+            yield from self.episodes(self.factory())
 
 
 Script = tuple[int, dict[str, Any] | None, list[str]]
@@ -225,8 +224,9 @@ def replay(factory: Callable[[], TextEnv], scripts: Sequence[Script]) -> list[li
 
 
 def resume(factory: Callable[[], TextEnv], points: Sequence[tuple[bytes, list[str]]]) -> list[list[Frame]]:
-    """Restore each pickled snapshot in a new environment, play its actions and return their frames."""
-    return [follow(factory(), pickle.loads(blob), actions) for blob, actions in points]
+    """Restore each pickled snapshot in one new environment, play its actions and return their frames."""
+    env = factory()
+    return [follow(env, pickle.loads(blob), actions) for blob, actions in points]
 
 
 def follow(env: TextEnv, snapshot: Snapshot, actions: Sequence[str]) -> list[Frame]:

@@ -14,12 +14,11 @@ from agentrl.testing.process import elsewhere
 @law
 def check_same_seed(case: Case) -> None:
     """Same seed and same task give the same episode, in a new environment and in one that was played before."""
-    used = case.factory()
-    for episode in case.episodes():
-        frames = episode.wander(case.turns).frames
-        for env, which in ((case.factory(), "a new environment"), (used, "an environment played before")):
+    played = [Episode(case.env, *start).wander(case.turns) for start in case.starts()]
+    for episode in reversed(played):  # another order than the first time
+        for env, which in ((case.factory(), "a new environment"), (case.env, "an environment played before")):
             again = Episode(env, episode.seed, episode.options).play(episode.actions)
-            again.require_same(frames, 0, f"Played again with seed {episode.seed} in {which}")
+            again.require_same(episode.frames, 0, f"Played again with seed {episode.seed} in {which}")
 
 
 @law
@@ -34,10 +33,10 @@ def check_other_process(case: Case) -> None:
 @law
 def check_independence(case: Case) -> None:
     """Two environments that are played in turn, move by move, are as each is alone."""
-    starts = case.starts()
+    starts, envs = case.starts(), [case.factory() for _ in range(4)]
     for one, other in zip(starts, starts[1:] + starts[:1], strict=True):
-        alone = [Episode(case.factory(), *start).wander(case.turns) for start in (one, other)]
-        together = [Episode(case.factory(), *start) for start in (one, other)]
+        alone = [Episode(env, *start).wander(case.turns) for env, start in zip(envs[:2], (one, other), strict=True)]
+        together = [Episode(env, *start) for env, start in zip(envs[2:], (one, other), strict=True)]
         for turn in range(case.turns):
             for solo, episode in zip(alone, together, strict=True):
                 episode.play(solo.actions[turn : turn + 1])

@@ -38,11 +38,12 @@ def check_snapshot_level(case: Case) -> None:
 @law
 def check_restore(case: Case) -> None:
     """After ``restore`` the same actions give the same episode, again and again, in this and in a new environment."""
+    new = case.factory()
     for episode in case.branching():
         snapshot = episode.wander(case.turns // 2).env.snapshot()
         blob = pickle.dumps(snapshot)
         since, actions = _future(episode, case.turns)
-        for env, which in [(episode.env, "the same environment")] * 2 + [(case.factory(), "a new environment")] * 2:
+        for env, which in [(episode.env, "the same environment")] * 2 + [(new, "a new environment")] * 2:
             when = f"Restored after turn {since} in {which} (right) against the first time (left)"
             kept = snapshot if env is episode.env else pickle.loads(blob)
             episode.require_same(follow(env, kept, actions), since + 1, when)
@@ -67,11 +68,12 @@ def check_restore_elsewhere(case: Case) -> None:
 @law
 def check_restore_end(case: Case) -> None:
     """A snapshot of an ended episode is ended where it is restored, and one of a running episode runs."""
+    new = case.factory()
     for episode in case.branching():
         running = episode.env.snapshot()
         episode.play(episode.env.solution())
         ended = episode.env.snapshot()
-        for env in (episode.env, case.factory()):
+        for env in (episode.env, new):
             env.restore(ended)
             require_raises(OrderError, functools.partial(env.step, "look"), "step() in an ended episode, restored,")
             env.restore(running)
@@ -81,6 +83,7 @@ def check_restore_end(case: Case) -> None:
 @law
 def check_fork(case: Case) -> None:
     """A fork and its original go on independently, each as if it were alone."""
+    lone = case.factory()
     for episode in case.branching():
         snapshot = episode.wander(case.turns // 2).env.snapshot()
         since, waiting, busy = len(episode.actions), episode.fork(), episode.fork()
@@ -91,7 +94,7 @@ def check_fork(case: Case) -> None:
         waiting.play(episode.actions[since:])
         waiting.require_same(episode.frames[since:], since, "A fork that waited against the original that went on")
         for played, name in ((episode, "original"), (busy, "fork")):
-            alone = follow(case.factory(), snapshot, played.actions[since:])
+            alone = follow(lone, snapshot, played.actions[since:])
             played.require_same(alone, since + 1, f"The {name}, played in turn with the other, against alone")
 
 
@@ -123,10 +126,10 @@ def _visits(case: Case, first: Episode, walks: int = 4) -> Iterator[_Visit]:
 @law
 def check_equal_keys(case: Case) -> None:
     """Equal keys mean equal states: the same actions are listed, and the same actions have the same effects."""
+    here, there = case.factory(), case.factory()
+    here.max_turns = there.max_turns = None
     for first in case.branching():
         seen: dict[Hashable, _Visit] = {}
-        here, there = case.factory(), case.factory()
-        here.max_turns = there.max_turns = None
         for visit in list(_visits(case, first)):
             known = seen.setdefault(visit.key, visit)
             pair = f"\n  One: {known.script}\n  Two: {visit.script}"

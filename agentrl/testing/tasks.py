@@ -92,14 +92,12 @@ def check_task_option(case: Case) -> None:
 
 
 def _tasks_to_solve(case: Case) -> Iterator[Episode]:
-    """Begin each episode of the case, and one for some tasks of every split, each in an environment of its own."""
-    for seed, options in case.starts():
-        yield Episode(case.factory(), seed, options)
+    """Begin each episode of the case, and one for some tasks of every split."""
+    yield from case.episodes()
     if case.tasks is None:
-        env = case.env
-        for split in env.tasks.splits:
-            for task_id in sampled(env.tasks.ids(split), 3):
-                yield Episode(env, 0, {"task": task_id})
+        for split in case.env.tasks.splits:
+            for task_id in sampled(case.env.tasks.ids(split), 3):
+                yield Episode(case.env, 0, {"task": task_id})
 
 
 @law
@@ -142,9 +140,10 @@ def _require_win(episode: Episode, solution: list[str]) -> None:
 @law
 def check_solution_leaves_no_trace(case: Case) -> None:
     """Asking for the ``solution`` changes nothing."""
+    env = case.factory()
     for episode in case.episodes():
         frames = episode.wander(case.turns).frames
-        asked = Episode(case.factory(), episode.seed, episode.options)
+        asked = Episode(env, episode.seed, episode.options)
         for action in episode.actions:
             asked.env.solution()
             asked.play([action])
