@@ -9,6 +9,7 @@ Also printed: decoding speed of a 0.2 M model, the size that learns within minut
 
 import argparse
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Callable
@@ -26,16 +27,16 @@ from agentrl.seeding import generator
 Ids = NDArray[np.int32]
 
 
-def build(hidden_size: int, num_layers: int, num_heads: int, vocab_size: int) -> Any:
+def build(hidden_size: int, num_layers: int, vocab_size: int, num_kv_heads: int = 4) -> Any:
     """Return a random model whose scores are sharp enough that rounding does not decide greedy tokens."""
     config = Qwen3Config(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
         intermediate_size=3 * hidden_size,
         num_hidden_layers=num_layers,
-        num_attention_heads=num_heads,
-        num_key_value_heads=num_heads,
-        head_dim=hidden_size // num_heads,
+        num_attention_heads=4,
+        num_key_value_heads=num_kv_heads,
+        head_dim=hidden_size // 4,
         max_position_embeddings=8192,
         tie_word_embeddings=True,
         initializer_range=0.1,
@@ -94,7 +95,7 @@ def timed(work: Callable[[], Any]) -> tuple[float, Any]:
 
 def compare(args: argparse.Namespace) -> dict[str, float]:
     """Time both sides, interleaved; take the minimum of each."""
-    model = build(args.hidden, args.layers, 4, 2048)
+    model = build(args.hidden, args.layers, 2048)
     fed = observations(args, 2048)
     params = SamplingParams(max_tokens=args.generated, temperature=0.0)
     context = args.prompt + args.turns * (args.observed + args.generated)
@@ -116,9 +117,9 @@ def compare(args: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
-def decoding_speed(batch: int, context: int, repeats: int) -> float:
+def decoding_speed(batch: int, context: int, num_kv_heads: int, repeats: int) -> float:
     """Return sampled tokens per CPU second of a 0.2 M model, from 60 to ``context`` positions."""
-    model = build(64, 3, 4, 1200)
+    model = build(64, 3, 1200, num_kv_heads)
     engine = TransformersEngine(model, None, max_sessions=batch, max_context=context)
     fed = [[row] for row in generator(1, "benchmark").integers(0, 1200, (batch, 60)).astype(np.int32)]
     num_tokens = context - 60
@@ -133,17 +134,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("turns", 10), ("batch", 32), ("prompt", 200), ("observed", 110), ("generated", 40)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("hidden", 256), ("layers", 4), ("repeats", 1)):
+    for name, default in (("hidden", 256), ("layers", 4), ("repeats", 2)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--engine-only", action="store_true", help="do not run the other side")
     args = parser.parse_args()
     torch.set_num_threads(1)
     figures: dict[str, Any] = {"turns": args.turns, "batch": args.batch, **compare(args)}
-    for batch in (64, 128):
-        for context in (160, 400):
-            figures[f"decode_tokens_per_s_batch{batch}_context{context}"] = decoding_speed(batch, context, 2)
+    for batch, context, num_kv_heads in itertools.product((64, 128), (160, 400), (4, 1)):
+        name = f"decode_tokens_per_s_batch{batch}_context{context}_kv_heads{num_kv_heads}"
+        figures[name] = decoding_speed(batch, context, num_kv_heads, args.repeats)
     for name, value in figures.items():
-        print(f"{name:40} {value:12.2f}")
+        print(f"{name:56} {value:12.2f}")
     print(json.dumps(figures))
 
 

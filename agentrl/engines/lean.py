@@ -90,7 +90,8 @@ class LeanModel:
     def __call__(self, ids_BT: Tensor, window: Window) -> Tensor:
         """Return the scores after each row's last column, (B, V)."""
         hidden = self._inner.embed_tokens(ids_BT)
-        cos, sin = self._inner.rotary_emb(hidden, window.positions_BT)
+        positions_BT = window.positions_BT.clamp(max=self._cache.max_context - 1)
+        cos, sin = self._inner.rotary_emb(hidden, positions_BT)
         half = sin.shape[-1] // 2
         # x1, x2 -> x1 cos - x2 sin, x2 cos + x1 sin: the halves change places, and the first sine its sign.
         signed_sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from agentrl.engines.base import Completion, SamplingParams
+from agentrl.engines.slots import slot_attention
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.errors import ConfigError, EngineError
 from agentrl.seeding import generator
@@ -107,6 +109,38 @@ def test_logprobs_and_entropies_equal_a_full_forward_pass(any_model: Any, temper
         conversations, converse_all(make(any_model, use_lean=use_lean), conversations, params), strict=True
     ):
         check_against_forward(any_model, observations, completions, temperature or 1.0)
+
+
+def test_other_families_run_through_their_own_modules() -> None:
+    """GPT-2 has learned positions, which padding must not leave, and one projection for query, key and value."""
+    config = GPT2Config(
+        vocab_size=VOCAB_SIZE, n_embd=32, n_layer=2, n_head=4, n_positions=96, initializer_range=0.3,
+        bos_token_id=None, eos_token_id=None, pad_token_id=0,
+    )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        model = GPT2LMHeadModel(config).eval()
+    test_greedy_turns_equal_generate(model, use_lean=True)
+
+
+def test_softcapped_attention_is_refused(model: Any) -> None:
+    with pytest.raises(EngineError, match="softcap"):
+        slot_attention(model, *torch.zeros(4, 1, 1, 1, 1), softcap=30.0)
+
+
+@pytest.mark.parametrize("use_lean", [True, False])
+def test_half_precision(use_lean: bool) -> None:
+    model = build("qwen3").bfloat16()
+    conversations = prompts(3, turns=2)
+    engine = make(model, use_lean=use_lean)
+    for observations, completions in zip(conversations, converse_all(engine, conversations, DRAWN), strict=True):
+        ids = torch.from_numpy(whole(observations, completions)).long()
+        with torch.no_grad():
+            logprobs = torch.log_softmax(build("qwen3")(input_ids=ids[None]).logits[0], dim=-1)
+        first = len(observations[0]) - 1
+        count = len(completions[0].ids)
+        expected = logprobs[first : first + count].gather(1, ids[first + 1 : first + 1 + count, None])[:, 0]
+        np.testing.assert_allclose(completions[0].logprobs, expected, atol=0.3)
 
 
 def test_same_seed_same_turns_whatever_else_is_served(model: Any) -> None:
