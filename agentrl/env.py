@@ -222,7 +222,7 @@ class TextEnv(Env[str, str]):
     def _begin(self, task: TaskRef) -> None:
         self.task, self.turn, self._ended = task, 0, False
         if self.snapshot_level is SnapshotLevel.REPLAY:
-            self._origin, self._actions = copy.deepcopy(self.np_random.bit_generator.state), []
+            self._origin, self._actions = self.np_random.bit_generator.state, []
         self._last_observation = self._start(task, self.np_random)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -304,7 +304,7 @@ class TextEnv(Env[str, str]):
             raise SnapshotError(f"snapshot of {snapshot.env_type} given to {type(self).__qualname__}")
         if snapshot.level is SnapshotLevel.REPLAY:
             origin, actions = snapshot.state
-            self.np_random.bit_generator.state = copy.deepcopy(origin)
+            self.np_random.bit_generator.state = origin
             self._begin(self.tasks.ref(snapshot.task_id))
             for action in actions:
                 self.step(action)
@@ -313,7 +313,7 @@ class TextEnv(Env[str, str]):
         if self.task is None or self.task.id != snapshot.task_id:
             self.task = self.tasks.ref(snapshot.task_id)
         self._set_state(state)
-        self.np_random.bit_generator.state = copy.deepcopy(rng)
+        self.np_random.bit_generator.state = rng
         self.turn, self._ended, self._last_observation = snapshot.turn, snapshot.ended, observation
 
     def fork(self) -> Self:
