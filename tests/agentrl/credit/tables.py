@@ -20,7 +20,24 @@ ESTIMATORS = {
     "anchor_state": credit.anchor_state,
     "gigpo": lambda table: credit.gigpo(table, invalid_penalty=0.1),
     "gigpo-authors": lambda table: credit.gigpo(table, invalid_penalty=0.1, dialect="authors"),
+    "hgpo": credit.hgpo,
+    "hgpo-episode": lambda table: credit.hgpo(table, episode=True, history=1),
+    "srgpo": lambda table: credit.srgpo(table, seed=0, group_size=4),
+    "salt": lambda table: credit.salt(table, base=credit.grpo, history=1),
+    "branch_attribution": credit.branch_attribution,
+    "tree_grpo": credit.tree_grpo,
+    "treepo": credit.treepo,
+    "treepo-segment": lambda table: credit.treepo(table, variant="segment"),
+    "spo": lambda table: credit.spo(table, tracker=credit.SuccessTracker()),
+    "mt_grpo": lambda table: credit.mt_grpo(table, turn_reward=table.reward_N),
+    "vineppo": lambda table: credit.vineppo(table, values=np.where(table.invalid_N, np.nan, table.entropy_N)),
+    "empg": lambda table: credit.empg(table, base=credit.grpo),
+    "d3s": lambda table: credit.d3s(table, base=credit.grpo, keep=0.5),
+    "unlikeliness": lambda table: credit.grpo(credit.unlikeliness(table)),
 }
+# what they return depends on the order of the rows, or is not 0 where nothing was earned
+ORDERED = {"gigpo-authors", "srgpo", "d3s"}
+NOT_RELATIVE = {"discounted_returns", "gigpo-authors", "vineppo", "empg", "d3s", "unlikeliness"}
 
 
 def random_columns(seed: int, *, groups: int = 3, trajectories: int = 4, turns: int = 6) -> dict[str, Any]:
@@ -39,6 +56,30 @@ def random_columns(seed: int, *, groups: int = 3, trajectories: int = 4, turns: 
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
     return columns
+
+
+def random_forest(seed: int, *, groups: int = 2, trajectories: int = 5, turns: int = 5) -> dict[str, Any]:
+    """Like `random_columns`, with trajectories forked from others: each repeats the turns before its branch point."""
+    columns = random_columns(seed, groups=groups, trajectories=trajectories, turns=turns)
+    rng = generator(seed, "random_forest")
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(columns["trajectory"]):
+        rows.setdefault(name, []).append(row)
+    whole: dict[str, list[dict[str, Any]]] = {}
+    forest: list[dict[str, Any]] = []
+    for name, mine in rows.items():
+        group = name.split("/")[0]
+        own = [{key: columns[key][row] for key in columns} for row in mine]
+        earlier = [other for other in whole if other.split("/")[0] == group]
+        parent, branch_turn = None, 0
+        if earlier and rng.random() < 0.7:
+            parent = earlier[rng.integers(0, len(earlier))]
+            branch_turn = int(rng.integers(0, len(whole[parent]) + 1))
+        prefix = whole[parent][:branch_turn] if parent else []
+        full = [*prefix, *(turn | {"turn": len(prefix) + at} for at, turn in enumerate(own))]
+        whole[name] = [turn | {"trajectory": name, "parent": parent, "branch_turn": branch_turn} for turn in full]
+        forest += whole[name]
+    return {key: [turn[key] for turn in forest] for key in [*columns, "parent", "branch_turn"]}
 
 
 def shuffled(columns: dict[str, Any], seed: int) -> tuple[dict[str, Any], np.ndarray[Any, Any]]:
