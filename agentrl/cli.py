@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -68,8 +67,9 @@ def play(
     """Play an environment yourself in the terminal, with the admissible actions listed."""
     from agentrl.env import make
     from agentrl.play import play as play_env
+    from agentrl.trainer.config import parse_override
 
-    arguments = {key: yaml.safe_load(value) for key, _, value in (item.partition("=") for item in overrides or ())}
+    arguments = dict(parse_override(item) for item in overrides or ())
     play_env(make(env_id, **arguments), task=task or None, seed=seed)
 
 

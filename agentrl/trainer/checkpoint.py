@@ -27,6 +27,7 @@ class Progress:
       environment_steps: turns played for training.
       episodes: episodes played for training.
       elapsed_s: seconds of training and evaluation so far, over all sessions.
+      records: lines of metrics written; resumption drops the later ones.
       results: evaluations by name, for the report.
     """
 
@@ -37,6 +38,7 @@ class Progress:
     environment_steps: int = 0
     episodes: int = 0
     elapsed_s: float = 0.0
+    records: int = 0
     results: dict[str, Any] | None = None
 
 
@@ -47,33 +49,30 @@ def save_checkpoint(
     directory.mkdir(parents=True, exist_ok=True)
     number = progress.step if progress.stage == "warm_start" else progress.iteration
     folder = directory / f"{'warm' if progress.stage == 'warm_start' else 'iteration'}-{number:06d}"
-    partial = directory / f".{folder.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    partial, stale = directory / f".{folder.name}.partial", directory / f".{folder.name}.stale"
+    for leftover in (partial, stale):
+        shutil.rmtree(leftover, ignore_errors=True)
     save_policy(partial, model, tokenizer)
     torch.save(optimizer.state_dict(), partial / "optimizer.pt")
     state = {"progress": asdict(progress), "config_digest": config_digest}
     (partial / "state.json").write_text(json.dumps(state, indent=1))
-    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, stale)
     os.replace(partial, folder)
-    (directory / "latest").write_text(folder.name)
-    for old in sorted(checkpoints(directory), key=lambda path: path.stat().st_mtime)[:-keep]:
-        if old != folder:
-            shutil.rmtree(old)
+    for old in (stale, *checkpoints(directory)[:-keep]):
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 
 def checkpoints(directory: Path) -> list[Path]:
-    """Return the whole checkpoints of a run."""
-    return [path.parent for path in directory.glob("*/state.json") if not path.parent.name.startswith(".")]
+    """Return the whole checkpoints of a run, oldest first."""
+    return [path.parent for stage in ("warm", "iteration") for path in sorted(directory.glob(f"{stage}-*/state.json"))]
 
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """Return the newest checkpoint of a run, None if there is none."""
-    pointer = directory / "latest"
-    if not pointer.exists():
-        return None
-    folder = directory / pointer.read_text().strip()
-    return folder if (folder / "state.json").exists() else None
+    whole = checkpoints(directory)
+    return whole[-1] if whole else None
 
 
 def load_progress(folder: Path, config_digest: str) -> Progress:
@@ -84,17 +83,30 @@ def load_progress(folder: Path, config_digest: str) -> Progress:
     """
     try:
         state = json.loads((folder / "state.json").read_text())
-        progress = Progress(**state["progress"])
+        progress, made_with = Progress(**state["progress"]), state["config_digest"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"checkpoint {folder} cannot be read: {error}") from error
-    if state["config_digest"] != config_digest:
+        raise _damaged(folder, error) from error
+    if made_with != config_digest:
         raise CheckpointError(
-            f"checkpoint {folder} was made with another configuration: resume with the config.yaml of its run, "
-            "or choose another run.directory"
+            f"checkpoint {folder} was made with another configuration or number of processes: resume with the "
+            "config.yaml of its run, or choose another run.directory"
         )
     return progress
 
 
 def load_optimizer(folder: Path, optimizer: Any) -> None:
-    """Restore the optimiser's state in place."""
-    optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+    """Restore the optimiser's state in place.
+
+    Raises:
+      CheckpointError: the checkpoint is damaged.
+    """
+    try:
+        optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+    except Exception as error:  # damage can look like anything from inside
+        raise _damaged(folder, error) from error
+
+
+def _damaged(folder: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"checkpoint {folder} is damaged ({type(error).__name__}: {error}): remove it to resume from the one before"
+    )

@@ -36,6 +36,15 @@ class BuildConfig(Section):
     vocab_size: int = Field(2048, ge=300)
     tokenizer_episodes: int = Field(300, gt=0, description="demonstrations whose text trains the tokenizer")
 
+    @pydantic.field_validator("num_heads")
+    @classmethod
+    def _heads_divide(cls, num_heads: int, info: pydantic.ValidationInfo) -> int:
+        """Rotary positions turn pairs of dimensions, so that a head has an even number of them."""
+        hidden = info.data.get("hidden_size")
+        if hidden is not None and hidden % (2 * num_heads):
+            raise ValueError(f"hidden_size {hidden} is not a multiple of twice num_heads")
+        return num_heads
+
 
 class PolicyConfig(Section):
     """The language model to train."""
@@ -174,8 +183,8 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
         siblings = sorted(str(p) for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         raise ConfigError(f"no configuration file {str(path)!r}{nearest(str(path), siblings)}")
     try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except yaml.YAMLError as error:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must hold a mapping of sections, not a {type(tree).__name__}")
@@ -198,16 +207,31 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
-    key, separator, text = override.partition("=")
-    if not separator or not key.strip():
-        raise ConfigError(f"--set {override!r}: expected section.key=value")
+    key, value = parse_override(override, "section.key=value")
     node = tree
-    *parents, last = key.strip().split(".")
+    *parents, last = key.split(".")
     for parent in parents:
-        node = node.setdefault(parent, {})
+        if node.get(parent) is None:
+            node[parent] = {}
+        node = node[parent]
         if not isinstance(node, dict):
             raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
-    node[last] = yaml.safe_load(text)
+    node[last] = value
+
+
+def parse_override(override: str, form: str = "key=value") -> tuple[str, Any]:
+    """Return key and value (YAML) of ``--set``.
+
+    Raises:
+      ConfigError: it is not of the form.
+    """
+    key, separator, text = override.partition("=")
+    if not separator or not key.strip():
+        raise ConfigError(f"--set {override!r}: expected {form}")
+    try:
+        return key.strip(), yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
@@ -221,9 +245,11 @@ def _nearest_key(location: tuple[int | str, ...]) -> str:
 
 
 def num_processes(config: Config) -> int:
-    """Return how many data-parallel processes the run uses on this machine."""
+    """Return how many data-parallel processes the run uses: those of torchrun, or on this machine."""
     import torch
 
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
     if config.run.processes:
         return config.run.processes
     if torch.cuda.is_available():

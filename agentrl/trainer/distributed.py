@@ -11,6 +11,11 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from agentrl.errors import AgentrlError
+
+GRACE_S = 5.0
+"""Seconds that the other processes have to end by themselves once one has failed."""
+
 
 def rank() -> int:
     """Return this process's number, 0 for the one that writes files."""
@@ -59,32 +64,68 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
 def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
     """Run ``function(*arguments)`` in ``processes`` processes and wait; in this one if that is 1.
 
-    Under ``torchrun`` the processes exist already and only join. The children answer Ctrl-C themselves.
+    Under ``torchrun`` the processes exist already and only join. Children are sent the interrupts that this one gets.
 
     Raises:
-      Exception: what the first failing process raised, by message.
+      AgentrlError: what a process raised on purpose.
+      torch.multiprocessing.ProcessRaisedException: what the first failing process raised otherwise, by message.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         _join(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "env://", function, arguments)
     elif processes == 1:
         function(*arguments)
     else:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
-                _join, (processes, address, function, arguments), nprocs=processes
-            )
-        finally:
-            signal.signal(signal.SIGINT, before)
+        _spawn(function, arguments, processes)
+
+
+def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
+    """Start the processes, pass interrupts on, wait, and raise what one of them raised."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
+    errors = torch.multiprocessing.get_context("spawn").SimpleQueue()
+    interrupts = 0
+
+    def pass_on(signum: int, frame: Any) -> None:
+        nonlocal interrupts
+        interrupts += 1
+        for process in children.processes:
+            if process.is_alive():
+                os.kill(process.pid, signum)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        children = torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
+            _child, (processes, address, function, arguments, errors), nprocs=processes, join=False
+        )
+        signal.signal(signal.SIGINT, pass_on)
+        while not children.join(grace_period=GRACE_S):
+            pass
+    except torch.multiprocessing.ProcessException:  # type: ignore[attr-defined]
+        if not errors.empty():
+            raise errors.get() from None
+        if interrupts > 1:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _child(index: int, processes: int, address: str, function: Callable[..., None], rest: Any, errors: Any) -> None:
+    """Join from a group of its own, which the terminal does not interrupt: the parent does, once."""
+    os.setpgrp()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        _join(index, processes, address, function, rest)
+    except AgentrlError as error:
+        errors.put(error)
+        raise
 
 
 def _join(index: int, processes: int, address: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Enter the process group, run, leave. One thread each: processes scale better than threads."""
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // processes))
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(
         backend, init_method=address, rank=index, world_size=processes, timeout=timedelta(minutes=30)
     )

@@ -30,21 +30,23 @@ class RunLog:
         self.console = console or Console(quiet=not self.is_active, highlight=False)
         self._tensorboard: Any = None
         self._last_line = 0.0
+        self.num_records = 0
 
     @property
     def metrics_path(self) -> Path:
         """The JSON lines, one record per iteration or warm-start report."""
         return self.directory / "metrics.jsonl"
 
-    def begin(self, config: Config, resumed: dict[str, int] | None) -> None:
-        """Write the resolved configuration and the versions; on resumption forget records after the checkpoint."""
+    def begin(self, config: Config, num_records: int = 0) -> None:
+        """Write the resolved configuration and the versions; keep the first ``num_records`` of an interrupted run."""
         if not self.is_active:
             return
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         (self.directory / "versions.json").write_text(json.dumps(describe_machine(), indent=1))
-        kept = [r for r in read_metrics(self.directory) if resumed and r["index"] <= resumed.get(r["stage"], -1)]
+        kept = read_metrics(self.directory)[:num_records]
         self.metrics_path.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        self.num_records = len(kept)
         from torch.utils.tensorboard import SummaryWriter
 
         self._tensorboard = SummaryWriter(str(self.directory / "tensorboard"))
@@ -55,6 +57,7 @@ class RunLog:
             return
         with self.metrics_path.open("a") as file:
             file.write(json.dumps({"stage": stage, "index": index, **metrics}) + "\n")
+        self.num_records += 1
         for key, value in metrics.items():
             self._tensorboard.add_scalar(f"{stage}/{key}", value, index)
 

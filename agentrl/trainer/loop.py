@@ -1,13 +1,13 @@
 """The training loop, top to bottom, and the entry points that launch its processes."""
 
-import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
 from agentrl.algorithms.base import make_recipe
 from agentrl.context import action_protocol
-from agentrl.errors import CheckpointError, ConfigError
+from agentrl.errors import CheckpointError, ConfigError, DataError
 from agentrl.policy import check_policy_folder
 from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
@@ -52,23 +52,25 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
     if resume and checkpoint is not None and load_progress(checkpoint, config_digest(config)).stage == "done":
         print(f"the run in {directory} is complete: see {directory / 'report.md'}")
         return 0
-    if not resume and (directory / "metrics.jsonl").exists():
+    make_recipe(config.algorithm)
+    action_protocol(config.context.protocol)
+    check_tasks(config)
+    check_policy(config)
+    is_first = os.environ.get("RANK", "0") == "0"  # under torchrun every process comes by here
+    if not resume and is_first and (checkpoint or (directory / "metrics.jsonl").exists()):
         if not fresh:
             raise ConfigError(
                 f"{directory} holds a run already: --resume continues it, --fresh moves it aside, "
                 "--set run.directory=... starts another"
             )
         _move_aside(directory)
-    make_recipe(config.algorithm)
-    action_protocol(config.context.protocol)
-    check_tasks(config)
-    check_policy(config)
     distributed.launch(train, (config, resume), num_processes(config))
     final = latest_checkpoint(directory / "checkpoints")
-    done = final is not None and json.loads((final / "state.json").read_text())["progress"]["stage"] == "done"
-    if not done:
-        print(f"saved in {directory}; continue with --resume")
-    return 0 if done else INTERRUPTED
+    if final is not None and load_progress(final, config_digest(config)).stage == "done":
+        return 0
+    if is_first:
+        print(f"saved in {directory}; continue with --resume" if final else "stopped before anything was saved")
+    return INTERRUPTED
 
 
 def _move_aside(directory: Path) -> None:
@@ -86,6 +88,8 @@ def run_evaluation(config: Config, policy: str | None) -> None:
       DataError: there is no such policy.
     """
     path = policy or str(Path(config.run.directory) / "policy")
+    if not policy and not Path(path).exists():
+        raise DataError(f"no policy in {path}: train one first, or name another with --policy")
     check_policy_folder(path)
     check_tasks(config)
     with tempfile.TemporaryDirectory() as scratch:
@@ -97,6 +101,8 @@ def run_evaluation(config: Config, policy: str | None) -> None:
 
 
 def _evaluate(config: Config) -> None:
+    from agentrl.trainer.report import results_table
+
     with Run(config, resume=False) as run:
         run.evaluate("policy")
-        run.finish()
+        run.log.console.print(results_table(run.progress))

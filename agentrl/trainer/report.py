@@ -19,19 +19,30 @@ MODES = ("demonstrator", "sampled", "greedy")
 
 def write_report(directory: Path, config: Config, progress: Progress, log: RunLog) -> None:
     """Write ``report.md`` and ``learning_curve.png`` into the run's directory and print the table."""
-    results = progress.results or {}
-    rows = [(name, mode, result[mode]) for name, result in results.items() for mode in MODES if mode in result]
-    table = Table("policy", "how", "success (95 % interval)", "mean turns", "episodes", title="Results", min_width=70)
-    for name, mode, numbers in rows:
-        table.add_row(name, mode, _interval(numbers), f"{numbers['mean_turns']:.1f}", str(numbers["episodes"]))
-    log.console.print(table)
-    curve = plot_learning_curve(directory, results)
-    (directory / "report.md").write_text(_markdown(config, progress, rows))
+    log.console.print(results_table(progress))
+    curve = plot_learning_curve(directory, progress.results or {})
+    (directory / "report.md").write_text(_markdown(config, progress, _rows(progress)))
     log.say(
         f"{progress.episodes} episodes, {progress.environment_steps} environment steps, {progress.elapsed_s:.0f} s\n"
         f"learning curve: {curve}\nreport: {directory / 'report.md'}\npolicy: {directory / 'policy'}\n"
         f"metrics: {log.metrics_path}, tensorboard --logdir {directory / 'tensorboard'}"
     )
+
+
+def results_table(progress: Progress) -> Table:
+    """Return the evaluations as a table for the terminal."""
+    rows = _rows(progress)
+    passes = list(dict.fromkeys(key for _, _, numbers in rows for key in numbers if key.startswith("pass@")))
+    table = Table("policy", "how", "success (95 %)", "turns", "episodes", *passes, title="Results", min_width=70)
+    for name, mode, numbers in rows:
+        rates = [f"{100 * numbers[key]:.1f} %" if key in numbers else "" for key in passes]
+        table.add_row(name, mode, _interval(numbers), f"{numbers['mean_turns']:.1f}", str(numbers["episodes"]), *rates)
+    return table
+
+
+def _rows(progress: Progress) -> list[tuple[str, str, dict[str, Any]]]:
+    results = progress.results or {}
+    return [(name, mode, result[mode]) for name, result in results.items() for mode in MODES if mode in result]
 
 
 def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:

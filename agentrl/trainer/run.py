@@ -24,7 +24,7 @@ from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import spread
 from agentrl.trainer.checkpoint import Progress, latest_checkpoint, load_optimizer, load_progress, save_checkpoint
-from agentrl.trainer.config import Config
+from agentrl.trainer.config import Config, num_processes
 from agentrl.trainer.credit import assign_credit
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.log import RunLog
@@ -63,8 +63,8 @@ class Run:
         if checkpoint is not None:
             load_optimizer(checkpoint, self.optimizer.adamw)
         self._prepare_rollouts()
-        resumed = {"warm_start": self.progress.step, "reinforce": self.progress.iteration}
-        self.log.begin(config, resumed | {"eval": self.progress.iteration} if checkpoint else None)
+        self.updater = self._make_updater() if self.progress.stage == "reinforce" else None
+        self.log.begin(config, self.progress.records)
         self.log.say(f"policy: {describe_policy(self.model, self.tokenizer)}; {distributed.world_size()} process(es)")
 
     # -- stages ----------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ class Run:
             stage.run(demonstrations, first_step=self.progress.step, on_step=self._after_warm_start_step)
         if self.should_stop():
             return
-        self.evaluate("warm start")
+        self.evaluate("warm start" if config.steps else "initial policy")
         self.progress.stage = "reinforce"
         self.optimizer = self._make_optimizer()
         self.updater = self._make_updater()
@@ -89,9 +89,9 @@ class Run:
     def collect(self) -> RolloutResult:
         """Play this iteration's groups, shared out over the processes."""
         settings, iteration = self.config.rollout, self.progress.iteration
-        with_seed = seeding.generator(self.config.run.seed, "tasks", iteration)
-        ids = self._train_ids
-        chosen = with_seed.choice(len(ids), size=settings.tasks_per_iteration, replace=len(ids) < 2 * 16)
+        rng = seeding.generator(self.config.run.seed, "tasks", iteration)
+        ids, count = self._train_ids, settings.tasks_per_iteration
+        chosen = rng.choice(len(ids), size=count, replace=count > len(ids))
         specs = [
             spec
             for index, task in enumerate(chosen)
@@ -113,6 +113,7 @@ class Run:
             progress.iteration, self.config.run.iterations, config.lr, config.warmup_iterations, config.final_lr_share
         )
         rng = seeding.generator(self.config.run.seed, "minibatches", distributed.rank(), progress.iteration)
+        assert self.updater is not None, "the warm start comes first"
         metrics = self.updater.run(spread(trajectories, advantages_N), lr=lr, rng=rng)
         progress.policy_version += 1
         self.engine.policy_version = progress.policy_version
@@ -175,6 +176,7 @@ class Run:
     def checkpoint(self) -> None:
         """Save the place in the run."""
         self.progress.elapsed_s = time.monotonic() - self._began
+        self.progress.records = self.log.num_records
         if self.log.is_active:
             save_checkpoint(
                 self.directory / "checkpoints",
@@ -191,11 +193,12 @@ class Run:
         """Save the final policy and the report."""
         from agentrl.trainer.report import write_report
 
-        self.progress.stage = "done"
-        self.checkpoint()
+        self.progress.elapsed_s = time.monotonic() - self._began
         if self.log.is_active:
             save_policy(self.directory / "policy", self.model, self.tokenizer)
             write_report(self.directory, self.config, self.progress, self.log)
+        self.progress.stage = "done"
+        self.checkpoint()
 
     def __enter__(self) -> "Run":
         def interrupt(signum: int, frame: Any) -> None:
@@ -244,7 +247,6 @@ class Run:
         env = self.env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)
         env.close()
-        self.updater = self._make_updater()
 
     def _make_optimizer(self) -> Optimizer:
         stage = self.config.warm_start if self.progress.stage == "warm_start" else self.config.update
@@ -258,26 +260,19 @@ class Run:
 
     def _make_updater(self) -> Updater:
         loss = self.recipe.loss.override(self.config.loss.model_dump())
-        reference = None
-        if loss.kl_coef:
-            reference = self._reference()
+        reference = self._reference() if loss.kl_coef else None
         return Updater(self.model, reference, self.optimizer, self.config.update, loss, self.config.rollout.temperature)
 
     def _reference(self) -> Any:
         """Return the frozen policy that reinforcement learning started from; kept on disk for resumption."""
         folder = self.directory / "reference_policy"
-        if self.progress.stage != "warm_start" and self.progress.iteration and folder.exists():
-            model = load_policy(str(folder), dtype=self.config.policy.dtype)[0].to(self.updater_device)
+        if self.progress.iteration:
+            model = load_policy(str(folder), dtype=self.config.policy.dtype)[0].to(self.model.device)
         else:
             model = copy.deepcopy(self.model)
-            if self.log.is_active and self.progress.stage != "warm_start":
+            if self.log.is_active:
                 save_policy(folder, model, self.tokenizer)
         return model.requires_grad_(False)
-
-    @property
-    def updater_device(self) -> torch.device:
-        """Where the policy is."""
-        return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
 
     def _demonstrations(self) -> list[Trajectory]:
         """Return this process's share of the demonstrations; the same on every resumption."""
@@ -313,17 +308,16 @@ class Run:
     def _after_warm_start_step(self, step: int, metrics: dict[str, float]) -> bool:
         self.progress.step = step
         steps = self.config.warm_start.steps
-        if step % 10 == 0 or step == steps:
+        if step % 10 == 0 or step == steps or "held_out_accuracy" in metrics:
             metrics["elapsed_s"] = time.monotonic() - self._began
             self.log.record("warm_start", step, metrics)
             self.log.progress(
                 f"  warm start {step:5d}/{steps}  loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.3f}  "
                 f"{metrics['elapsed_s']:5.0f} s"
             )
-        stop = self.should_stop()
-        if step % (10 * self.config.run.checkpoint_every) == 0 or stop:
+        if step % (10 * self.config.run.checkpoint_every) == 0:
             self.checkpoint()
-        return not stop
+        return not self.should_stop()
 
     def _totals(self, rollout: RolloutResult, advantages_N: NDArray[np.float64]) -> dict[str, float]:
         """Return the iteration's numbers over all processes, and count what was played."""
@@ -383,4 +377,5 @@ def config_digest(config: Config) -> str:
     tree = config.model_dump(mode="json")
     for key in ("directory", "checkpoint_every", "keep_checkpoints", "save_trajectories_every"):
         tree["run"].pop(key)
+    tree["run"]["processes"] = num_processes(config)
     return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -1,5 +1,6 @@
 """Supervised warm start: imitate demonstrations, token by token."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import torch
 
 from agentrl import seeding
+from agentrl.errors import DataError
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import Sample, pack, spread
 from agentrl.trainer.config import WarmStartConfig
@@ -17,6 +19,9 @@ from agentrl.types import Trajectory
 
 HELD_OUT = 0.05
 """Share of the demonstrations kept aside to measure accuracy."""
+
+CHECK_EVERY = 25
+"""Steps between measurements of accuracy on them."""
 
 
 @dataclass(slots=True)
@@ -47,20 +52,33 @@ class WarmStart:
         Args:
           demonstrations: this process's share.
           on_step: called after each step with its number (from 1) and metrics; False ends the stage.
+
+        Raises:
+          DataError: a process has nothing to imitate.
         """
         samples = imitation_samples(demonstrations)
+        if min(distributed.gather(len(samples))) == 0:
+            raise DataError(
+                "a process has no demonstration to imitate: raise warm_start.demonstrations, keep failures, or use "
+                "fewer processes"
+            )
         held_out = samples[: max(1, int(len(samples) * HELD_OUT))]
         training = samples[len(held_out) :] or held_out
         share = max(1, self.config.batch_tokens // distributed.world_size())
+        target = self.config.target_accuracy
+        # The run may have been interrupted just as it reached the target.
+        checks = target is not None and first_step > 0 and first_step % CHECK_EVERY == 0
+        if checks and accuracy(self.model, held_out, share) >= (target or 0.0):
+            return first_step
         for step, batch in enumerate(_batches(training, share, self.seed, first_step), start=first_step):
             if step >= self.config.steps:
                 return step
             metrics = self._step(batch, step)
             last = step + 1 == self.config.steps
-            if self.config.target_accuracy is not None and ((step + 1) % 25 == 0 or last):
+            if target is not None and ((step + 1) % CHECK_EVERY == 0 or last):
                 metrics["held_out_accuracy"] = accuracy(self.model, held_out, share)
             go_on = on_step(step + 1, metrics)
-            if not go_on or metrics.get("held_out_accuracy", 0.0) >= (self.config.target_accuracy or 2.0):
+            if not go_on or metrics.get("held_out_accuracy", 0.0) >= (target or math.inf):
                 return step + 1
         return first_step
 
