@@ -32,6 +32,7 @@ class BuildConfig(Section):
     hidden_size: int = Field(128, gt=0)
     num_layers: int = Field(4, gt=0)
     num_heads: int = Field(4, gt=0)
+    num_kv_heads: int | None = Field(None, gt=0, description="null: as many as heads; fewer decode faster")
     intermediate_size: int | None = Field(None, gt=0, description="null: three times hidden_size")
     vocab_size: int = Field(2048, ge=300)
     tokenizer_episodes: int = Field(300, gt=0, description="demonstrations whose text trains the tokenizer")
@@ -88,6 +89,7 @@ class WarmStartConfig(Section):
         None, gt=0, le=1, description="stop once this share of held-out action tokens is predicted"
     )
     batch_tokens: int = Field(8192, gt=0, description="tokens per update, all processes together")
+    optimizer: Literal["adamw", "muon"] = Field("adamw", description="muon learns faster from random weights")
     lr: float = Field(2e-3, gt=0)
     warmup_steps: int = Field(20, ge=0)
     final_lr_share: float = Field(0.1, ge=0, le=1, description="cosine down to this share of lr")
@@ -120,6 +122,7 @@ class LossConfig(Section):
 class UpdateConfig(Section):
     """Optimisation of the policy."""
 
+    optimizer: Literal["adamw", "muon"] = "adamw"
     lr: float = Field(5e-4, gt=0)
     warmup_iterations: int = Field(0, ge=0)
     final_lr_share: float = Field(1.0, ge=0, le=1, description="linear down to this share of lr at the last iteration")

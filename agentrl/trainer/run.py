@@ -61,7 +61,7 @@ class Run:
         self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
         self.optimizer = self._make_optimizer()
         if checkpoint is not None:
-            load_optimizer(checkpoint, self.optimizer.adamw)
+            load_optimizer(checkpoint, self.optimizer)
         self._prepare_rollouts()
         self.updater = self._make_updater() if self.progress.stage == "reinforce" else None
         self.log.begin(config, self.progress.records)
@@ -183,7 +183,7 @@ class Run:
                 self.progress,
                 self.model,
                 self.tokenizer,
-                self.optimizer.adamw,
+                self.optimizer,
                 config_digest(self.config),
                 self.config.run.keep_checkpoints,
             )
@@ -252,7 +252,8 @@ class Run:
         stage = self.config.warm_start if self.progress.stage == "warm_start" else self.config.update
         update = self.config.update
         return Optimizer(
-            self.model.parameters(),
+            self.model,
+            kind=stage.optimizer,
             betas=update.betas,
             weight_decay=stage.weight_decay,
             max_grad_norm=update.max_grad_norm,

@@ -60,6 +60,7 @@ def prepare_policy(config: Config, folder: Path) -> None:
             hidden_size=build.hidden_size,
             num_layers=build.num_layers,
             num_heads=build.num_heads,
+            num_kv_heads=build.num_kv_heads,
             intermediate_size=build.intermediate_size,
             max_context=config.context.max_context,
             seed=config.run.seed,
