@@ -21,7 +21,7 @@ def branch_attribution(table: TurnTable, mode: Literal["hard", "soft"] = "hard",
     one's own keeps its own. ``mode="soft"``: every trajectory keeps its own advantage throughout. Soft is not hard in
     disguise: the loss sees a shared turn d times, each with its own advantage and clipped by its own sign.
 
-    Paper: ARPO, arXiv:2507.19849, sec. 3.3, whose default and public code is soft. Matches the paper for both.
+    Paper: ARPO, arXiv:2507.19849, whose default and public code is soft. Matches the paper for both.
 
     Args:
       table: turns; trajectories forked from others have ``parent`` and ``branch_turn`` and repeat the shared turns.

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from agentrl.errors import ConfigError, check_choice
-from agentrl.losses.ratio import whole
+from agentrl.losses.ratio import segment_sum, whole
 
 Aggregation = Literal["token_mean", "sequence_mean", "group_mean", "constant"]
 
@@ -60,10 +60,9 @@ def token_weights(
     name, index_L = ("sequence", sequence_index) if mode == "sequence_mean" else ("group", group_index)
     if index_L is None:
         raise ConfigError(f"mode {mode!r} needs {name}_index: the {name} number of each token")
-    index_L = torch.where(mask, index_L, 0)
-    count_S = weight_L.new_zeros(int(index_L.max()) + 1 if len(index_L) else 0).index_add(0, index_L, weight_L)
-    segments = (count_S > 0).sum().clamp(min=1) if denominator is None else denominator
-    return weight_L / count_S.clamp(min=1.0)[index_L] / segments
+    within_L = weight_L / segment_sum(weight_L, index_L, mask).clamp(min=1.0)
+    # each segment adds up to 1, so the sum of all counts the segments
+    return within_L / (within_L.sum().clamp(min=1.0) if denominator is None else denominator)
 
 
 def aggregate(
@@ -89,3 +88,30 @@ def aggregate(
         dtype=losses.dtype,
     )
     return (torch.where(mask_L, losses, 0.0) * weight_L).sum()
+
+
+def decision_weights(
+    mask: Tensor,
+    is_decision: Tensor,
+    *,
+    coefficient: float = 1e-3,
+    num_decisions: int | None = None,
+    num_others: int | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """Weights that average decision tokens and all others apart: α · mean over decisions + mean over the rest.
+
+    A decision token chooses between ways of going on (think or not, which tool); averaged with the rest, its weight
+    would depend on their number. The total loss is Σ weight · loss. Paper: Thinkless (DeGRPO), arXiv:2505.13379, where
+    the first token of each response decides.
+
+    Args:
+      mask: bool, tokens that count.
+      is_decision: bool, which of them decide.
+      coefficient: α.
+      num_decisions, num_others: tokens of each kind in the whole batch, if this is a part; None for those of this one.
+      dtype: of the weights.
+    """
+    decisions_L, others_L = mask & is_decision, mask & ~is_decision
+    decision_L = token_weights(decisions_L, denominator=num_decisions, dtype=dtype)
+    return coefficient * decision_L + token_weights(others_L, denominator=num_others, dtype=dtype)

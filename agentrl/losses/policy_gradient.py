@@ -43,7 +43,7 @@ def policy_loss(
 
     Reductions: with both bounds None it is the importance-weighted policy gradient; ``ratio_level="sequence"`` is GSPO
     (arXiv:2507.18071); ``detached=True`` is CISPO (arXiv:2506.13585); at r = 1 the gradient is -A ∇log π for all.
-    Papers: PPO, arXiv:1707.06347, Eq. 7; dual clip, arXiv:1912.09729, Eq. 5. Differs from them: the log ratio is
+    Papers: PPO, arXiv:1707.06347, Eq. 7; dual clip, arXiv:1912.09729. Differs from them: the log ratio is
     limited to ±20, so that no token can make the loss infinite.
 
     Args:

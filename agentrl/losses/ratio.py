@@ -16,20 +16,24 @@ RatioLevel = Literal["token", "turn", "sequence"]
 MAX_LOG_RATIO = 20.0
 
 
-def segment_mean(value_L: Tensor, index_L: Tensor, mask_L: Tensor) -> Tensor:
-    """Return at each token the mean over the masked tokens of its segment; 0 where the segment has none.
+def segment_sum(value_L: Tensor, index_L: Tensor, mask_L: Tensor) -> Tensor:
+    """Return at each token of the mask the sum over the masked tokens of its segment.
 
     Args:
       value_L: finite where masked out as well.
-      index_L: int64 segment of each token, from 0; anything may stand where the mask is False.
-      mask_L: bool, tokens that count.
+      index_L: int64 segment of each token, from 0.
+      mask_L: bool, tokens that count; at the others the result means nothing.
     """
     index_L = torch.where(mask_L, index_L, 0)
     num_segments = int(index_L.max()) + 1 if len(index_L) else 0
-    weight_L = mask_L.to(value_L.dtype)
-    total_S = value_L.new_zeros(num_segments).index_add(0, index_L, value_L * weight_L)
-    count_S = value_L.new_zeros(num_segments).index_add(0, index_L, weight_L)
-    return (total_S / count_S.clamp(min=1.0))[index_L]
+    total_S = value_L.new_zeros(num_segments).index_add(0, index_L, value_L * mask_L)
+    return total_S[index_L]
+
+
+def segment_mean(value_L: Tensor, index_L: Tensor, mask_L: Tensor) -> Tensor:
+    """Return at each token of the mask the mean over the masked tokens of its segment (see `segment_sum`)."""
+    count_L = segment_sum(torch.ones_like(value_L), index_L, mask_L)
+    return segment_sum(value_L, index_L, mask_L) / count_L.clamp(min=1.0)
 
 
 def segment_index(level: RatioLevel, sequence_index: Tensor | None, turn_index: Tensor | None) -> Tensor | None:

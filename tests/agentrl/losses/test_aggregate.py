@@ -4,7 +4,7 @@ from tokens import random_tokens
 from torch.testing import assert_close
 
 from agentrl.errors import ConfigError
-from agentrl.losses import aggregate, token_weights
+from agentrl.losses import aggregate, decision_weights, token_weights
 
 LOSS = torch.tensor([1.0, 2.0, 3.0, 4.0, torch.nan, 6.0])
 MASK = torch.tensor([True, True, True, True, False, True])
@@ -91,3 +91,21 @@ def test_no_token_gives_zero_that_touches_the_parameters(mode, length):
 def test_bad_options_are_refused(options, message):
     with pytest.raises(ConfigError, match=message):
         aggregate(LOSS, MASK, **options)
+
+
+def test_golden_decision_weights():
+    decides = torch.tensor([True, False, False, True, True, False])
+    # decisions 1 and 4 (the fifth is masked out), the rest 2, 3, 6
+    weights = decision_weights(MASK, decides, coefficient=0.1)
+    assert torch.nan_to_num(LOSS) @ weights == pytest.approx(0.1 * 5 / 2 + 11 / 3)
+
+
+def test_decision_weights_add_up_over_parts():
+    batch = random_tokens(3)
+    decides = torch.arange(24) % 6 == 0
+    counts = {"num_decisions": int((batch.mask & decides).sum()), "num_others": int((batch.mask & ~decides).sum())}
+    parts = [
+        decision_weights(batch.mask[cut], decides[cut], **counts) for cut in torch.arange(24).tensor_split([5, 11])
+    ]
+    assert_close(torch.cat(parts), decision_weights(batch.mask, decides))
+    assert not decision_weights(torch.zeros_like(batch.mask), decides).any()
