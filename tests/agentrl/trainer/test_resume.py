@@ -48,3 +48,81 @@ def test_interrupted_and_resumed(
     assert latest is not None and latest.name == folder
     assert run_training(config, resume=True) == 0
     assert_same_run(whole_run, tmp_path / "run")
+
+
+def test_interrupted_as_the_warm_start_reaches_its_target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A target that the first measurement meets: what was interrupted there has nothing left to imitate."""
+    changes = {"warm_start": {"target_accuracy": 0.2}, "run": {"iterations": 1}}
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert run_training(tiny_config(one, **changes)) == 0
+    assert [r["index"] for r in records(one) if r["stage"] == "warm_start"] == [10, 20, 25]
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "warm_start", 25)
+        assert run_training(tiny_config(other, **changes)) == INTERRUPTED
+    assert run_training(tiny_config(other, **changes), resume=True) == 0
+    assert_same_run(one, other)
+
+
+@pytest.mark.parametrize("index", [0, 5])
+def test_interrupted_while_evaluating(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: int
+) -> None:
+    """An interruption during the last evaluation comes too late: the run ends as it would have."""
+    config = tiny_config(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "eval", index)
+        code = run_training(config)
+    assert code == (INTERRUPTED if index == 0 else 0)
+    if code:
+        assert run_training(config, resume=True) == 0
+    assert_same_run(whole_run, tmp_path / "run")
+
+
+def test_interrupt_and_kill_from_outside(whole_run: Path, tmp_path: Path) -> None:
+    """Ctrl-C is exit code 130 and loses nothing; a kill loses what came after the last checkpoint, for a while."""
+    directory = tmp_path / "run"
+    path = write_config(tmp_path / "run.yaml", tiny_tree(directory))
+    process = start_cli("train", path)
+    said = stop_at(process, directory, "reinforce", 1, signal.SIGINT)
+    assert process.returncode == INTERRUPTED
+    assert "interrupted: finishing this step, then saving" in said
+    assert "continue with --resume" in said
+    process = start_cli("train", path, "--resume")
+    stop_at(process, directory, "reinforce", 3, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert run_training(tiny_config(directory), resume=True) == 0
+    assert_same_run(whole_run, directory)
+
+
+def test_killed_after_records_that_no_checkpoint_holds(
+    whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evaluation after the warm start is written before its checkpoint: it must not be there twice."""
+
+    def die(self: Run) -> None:
+        raise InterruptedError
+
+    config = tiny_config(tmp_path / "run", run={"checkpoint_every": 2})
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "warm_start", 50)
+        assert run_training(config) == INTERRUPTED
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "checkpoint", die)
+        with pytest.raises(InterruptedError):
+            run_training(config, resume=True)
+    assert run_training(config, resume=True) == 0
+    assert_same_run(whole_run, tmp_path / "run")
+
+
+def test_reference_policy_is_the_one_that_reinforcement_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"run": {"iterations": 3}, "warm_start": {"steps": 5}, "loss": {"kl_coef": 0.5}}
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert run_training(tiny_config(one, **changes)) == 0
+    assert all(r["ref_kl"] > 0 for r in records(one) if r["stage"] == "reinforce")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "reinforce", 2)
+        assert run_training(tiny_config(other, **changes)) == INTERRUPTED
+    assert run_training(tiny_config(other, **changes), resume=True) == 0
+    assert_same_run(one, other)

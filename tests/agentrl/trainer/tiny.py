@@ -33,6 +33,7 @@ TREE: dict[str, Any] = {
     },
     "algorithm": {"name": "gigpo"},
     "rollout": {"tasks_per_iteration": 4, "group_size": 4, "concurrency": 16},
+    "loss": {},
     "update": {"minibatches": 2},
     "eval": {"tasks": 8},
     "run": {"iterations": 5, "processes": 1, "checkpoint_every": 2, "save_trajectories_every": 2},
@@ -75,12 +76,13 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, index: int) -> None:
-    """Send this process an interrupt as soon as a record is written."""
-    written = RunLog.record
+    """Send this process an interrupt as soon as a record is written, the first time."""
+    written, sent = RunLog.record, []
 
     def record(self: RunLog, stage_now: str, index_now: int, metrics: dict[str, float]) -> None:
         written(self, stage_now, index_now, metrics)
-        if (stage_now, index_now) == (stage, index):
+        if (stage_now, index_now) == (stage, index) and not sent:
+            sent.append(True)
             os.kill(os.getpid(), signal.SIGINT)
 
     monkeypatch.setattr(RunLog, "record", record)
