@@ -35,9 +35,8 @@ def discounted_returns(table: TurnTable, gamma: float) -> FloatN:
     """
     check_gamma(gamma)
     returns_N = np.empty(len(table))
-    returns_N[table.order_N] = suffix_scan(
-        table.reward_N[table.order_N], np.full(len(table), gamma), table.left_N[table.order_N]
-    )
+    order_N = table.order_N
+    returns_N[order_N] = suffix_scan(table.reward_N[order_N], float(gamma), table.left_N[order_N])
     return returns_N
 
 

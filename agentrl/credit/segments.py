@@ -86,7 +86,7 @@ def sums(value_N: FloatN, key_N: IntN, num_keys: int) -> FloatN:
     return np.bincount(key_N, weights=value_N, minlength=num_keys).astype(np.float64, copy=False)
 
 
-def suffix_scan(value_N: FloatN, factor_N: FloatN, left_N: IntN) -> FloatN:
+def suffix_scan(value_N: FloatN, factor: FloatN | float, left_N: IntN) -> FloatN:
     """Solve yᵢ = xᵢ + fᵢ yᵢ₊₁ backwards inside each segment (y = 0 after its end), in O(N log T).
 
     Doubling: after k rounds row i holds the terms of 2ᵏ rows and the product of their factors, so that row i and row
@@ -95,15 +95,21 @@ def suffix_scan(value_N: FloatN, factor_N: FloatN, left_N: IntN) -> FloatN:
 
     Args:
       value_N: x, segments contiguous and in order.
-      factor_N: f.
+      factor: f, one number or one per row.
       left_N: number of rows that follow in the same segment.
     """
-    total_N, reach_N = value_N.astype(np.float64), factor_N.astype(np.float64)
+    total_N = value_N.astype(np.float64)
+    reach = factor if isinstance(factor, float) else factor.astype(np.float64)
     longest = int(left_N.max(initial=0))
     step = 1
     while step <= longest:
         inside = left_N[:-step] >= step
-        total_N[:-step] += np.where(inside, reach_N[:-step] * total_N[step:], 0.0)
-        reach_N[:-step] *= np.where(inside, reach_N[step:], 0.0)
+        ahead = np.where(inside, total_N[step:], 0.0)
+        if isinstance(reach, float):
+            total_N[:-step] += reach * ahead
+            reach *= reach
+        else:
+            total_N[:-step] += reach[:-step] * ahead
+            reach[:-step] *= np.where(inside, reach[step:], 0.0)
         step *= 2
     return total_N

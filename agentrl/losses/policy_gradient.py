@@ -101,10 +101,8 @@ def policy_loss(
 def bounded(ratio_L: Tensor, low: Bound, high: Bound) -> Tensor:
     """Return the ratio limited to [low, high], each a number, a tensor or None."""
     if low is not None:
-        ratio_L = torch.maximum(ratio_L, torch.as_tensor(low, dtype=ratio_L.dtype, device=ratio_L.device))
-    if high is not None:
-        ratio_L = torch.minimum(ratio_L, torch.as_tensor(high, dtype=ratio_L.dtype, device=ratio_L.device))
-    return ratio_L
+        ratio_L = ratio_L.clamp(min=low)
+    return ratio_L if high is None else ratio_L.clamp(max=high)
 
 
 def masked_mean(value_L: Tensor, mask_L: Tensor) -> Tensor:

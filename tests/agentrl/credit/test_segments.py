@@ -47,14 +47,17 @@ def test_order_by_is_a_stable_sort(spread):
     assert order_by(one, two).tolist() == sorted(range(50), key=lambda row: (one[row], two[row]))
 
 
-@given(seed=st.integers(0, 1000))
-def test_suffix_scan_is_the_recursion(seed):
+@given(seed=st.integers(0, 1000), single=st.booleans())
+def test_suffix_scan_is_the_recursion(seed, single):
     rng = np.random.Generator(np.random.PCG64(seed))
     length = rng.integers(1, 12, 4)
     value, factor = rng.normal(size=length.sum()), rng.random(length.sum())
+    if single:
+        factor[:] = factor[0]
     left = np.concatenate([np.arange(n)[::-1] for n in length])
     expected = value.copy()
     for row in reversed(range(len(value))):
         if left[row]:
             expected[row] += factor[row] * expected[row + 1]
-    np.testing.assert_allclose(suffix_scan(value, factor, left), expected, atol=1e-12)
+    result = suffix_scan(value, float(factor[0]) if single else factor, left)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
