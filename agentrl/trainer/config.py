@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pydantic
 import yaml
@@ -15,7 +15,7 @@ from agentrl.errors import ConfigError, nearest
 class Section(BaseModel):
     """A part of the configuration."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
@@ -37,14 +37,13 @@ class BuildConfig(Section):
     vocab_size: int = Field(2048, ge=300)
     tokenizer_episodes: int = Field(300, gt=0, description="demonstrations whose text trains the tokenizer")
 
-    @pydantic.field_validator("num_heads")
-    @classmethod
-    def _heads_divide(cls, num_heads: int, info: pydantic.ValidationInfo) -> int:
-        """Rotary positions turn pairs of dimensions, so that a head has an even number of them."""
-        hidden = info.data.get("hidden_size")
-        if hidden is not None and hidden % (2 * num_heads):
-            raise ValueError(f"hidden_size {hidden} is not a multiple of twice num_heads")
-        return num_heads
+    @pydantic.model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.hidden_size % (2 * self.num_heads):  # rotary positions turn pairs of a head's dimensions
+            raise ValueError(f"hidden_size {self.hidden_size} is not a multiple of 2 × num_heads {self.num_heads}")
+        if self.num_kv_heads and self.num_heads % self.num_kv_heads:
+            raise ValueError(f"num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}")
+        return self
 
 
 class PolicyConfig(Section):
@@ -205,8 +204,11 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"unknown key {key!r}{_nearest_key(first['loc'])}") from None
-        given = f", got {first['input']!r}" if first["type"] != "missing" else ""
-        raise ConfigError(f"{key}: {first['msg'][0].lower()}{first['msg'][1:]}{given}") from None
+        if first["type"] == "model_type":
+            raise ConfigError(f"{key} is a section with keys of its own, got {first['input']!r}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        given = f", got {first['input']!r}" if first["type"] not in ("missing", "value_error") else ""
+        raise ConfigError(f"{key}: {message[0].lower()}{message[1:]}{given}") from None
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

@@ -1,15 +1,11 @@
 """Interrupted and resumed is the same run as uninterrupted, bit for bit."""
 
-import json
-import shutil
 import signal
 from pathlib import Path
 
 import pytest
-import torch
 
-from agentrl.errors import CheckpointError, ConfigError
-from agentrl.trainer.checkpoint import checkpoints, latest_checkpoint, save_checkpoint
+from agentrl.trainer.checkpoint import latest_checkpoint
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
 from tests.agentrl.trainer.tiny import (
@@ -20,7 +16,6 @@ from tests.agentrl.trainer.tiny import (
     stop_at,
     tiny_config,
     tiny_tree,
-    weights,
     write_config,
 )
 

@@ -1,0 +1,142 @@
+"""The configuration: what is wrong is said in one line that names the remedy."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from agentrl.errors import ConfigError
+from agentrl.trainer.config import Config, load_config, num_processes, parse_config, parse_override
+from agentrl.trainer.run import config_digest
+from tests.agentrl.trainer.tiny import tiny_config, tiny_tree, write_config
+
+ENV = {"id": "agentrl/Maze-v0"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"env": ENV, "updat": {}}, "unknown key 'updat'; did you mean 'update'?"),
+        ({"env": ENV, "update": {"lrr": 1}}, "unknown key 'update.lrr'; did you mean 'lr'?"),
+        (
+            {"env": ENV, "policy": {"build": {"hidden_sise": 8}}},
+            "unknown key 'policy.build.hidden_sise'; did you mean 'hidden_size'?",
+        ),
+        ({"env": ENV, "update": {"lr": -1}}, "update.lr: input should be greater than 0, got -1"),
+        ({"env": ENV, "update": {"lr": float("inf")}}, "update.lr: input should be a finite number, got inf"),
+        (
+            {"env": ENV, "run": {"iterations": "many"}},
+            "run.iterations: input should be a valid integer, unable to parse string as an integer, got 'many'",
+        ),
+        (
+            {"env": ENV, "context": {"kind": "apend"}},
+            "context.kind: input should be 'append' or 'window', got 'apend'",
+        ),
+        ({}, "env: field required"),
+        ({"env": {}}, "env.id: field required"),
+        ({"env": ENV, "run": [1]}, "run is a section with keys of its own, got [1]"),
+        (
+            {"env": ENV, "policy": {"build": {"hidden_size": 12}}},
+            "policy.build: hidden_size 12 is not a multiple of 2 × num_heads 4",
+        ),
+        (
+            {"env": ENV, "policy": {"build": {"num_kv_heads": 3}}},
+            "policy.build: num_heads 4 is not a multiple of num_kv_heads 3",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(tree: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_config(tree)
+    assert str(caught.value) == message
+
+
+def test_files(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "maze.yaml", {"env": ENV, "run": {"seed": 3}})
+    config = load_config(path)
+    assert (config.env.id, config.run.seed, config.update.lr) == ("agentrl/Maze-v0", 3, 5e-4)
+    with pytest.raises(ConfigError, match=r"no configuration file '.*mase.yaml'; did you mean '.*maze.yaml'\?"):
+        load_config(tmp_path / "mase.yaml")
+    with pytest.raises(ConfigError, match="no configuration file"):
+        load_config(tmp_path)
+    with pytest.raises(ConfigError, match="no configuration file"):
+        load_config(tmp_path / "nowhere" / "maze.yaml")
+    for content, message in (
+        (b"a: [", "is not YAML"),
+        (b"- 1\n", "must hold a mapping"),
+        (b"\xff\xfe\x00", "not YAML"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=message) as caught:
+            load_config(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "maze.yaml", {"env": ENV, "update": None})
+    with pytest.raises(ConfigError, match="update is a section"):
+        load_config(path)
+    config = load_config(
+        path,
+        ["run.seed=7", "update.betas=[0.5, 0.6]", "env.kwargs.size=4", "eval.tasks=null", "algorithm={name: grpo}"],
+    )
+    assert (config.run.seed, config.update.betas) == (7, (0.5, 0.6))
+    assert (config.env.kwargs, config.eval.tasks) == ({"size": 4}, None)
+    assert config.algorithm == {"name": "grpo"}
+    assert load_config(path, ["update={}", "policy.path=a=b"]).policy.path == "a=b"
+
+
+@pytest.mark.parametrize("override", ["run.seed", "=3", "", " =1", "run.seed=[", "env.id.x=1", "run.sead=1"])
+def test_bad_overrides(tmp_path: Path, override: str) -> None:
+    path = write_config(tmp_path / "maze.yaml", {"env": ENV})
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, [override])
+    assert "\n" not in str(caught.value)
+    assert override in str(caught.value) or "'run.sead'; did you mean 'seed'" in str(caught.value)
+
+
+def test_parse_override() -> None:
+    assert parse_override(" doors=[red, blue] ") == ("doors", ["red", "blue"])
+    with pytest.raises(ConfigError, match="--set 'doors': expected key=value"):
+        parse_override("doors")
+
+
+def test_a_configuration_survives_its_own_file(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, loss={"clip_high": 0.3})
+    tree = yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
+    assert parse_config(tree) == config
+    assert config_digest(parse_config(tree)) == config_digest(config)
+
+
+def test_digest_is_of_what_decides_the_numbers(tmp_path: Path) -> None:
+    digest = config_digest(tiny_config(tmp_path))
+    for free in ({"directory": "elsewhere"}, {"checkpoint_every": 9}, {"keep_checkpoints": 9}):
+        assert config_digest(tiny_config(tmp_path, run=free)) == digest
+    changes: list[dict[str, Any]] = [{"run": {"seed": 1}}, {"run": {"processes": 2}}, {"update": {"lr": 1e-9}}]
+    for change in [*changes, {"algorithm": {"gamma": 0.5}}, {"env": {"kwargs": {"size": 3}}}]:
+        assert config_digest(tiny_config(tmp_path, **change)) != digest
+
+
+def test_only_foreign_options_are_untyped() -> None:
+    """Sections are typed all the way down: a dictionary without a type is an environment's or an algorithm's."""
+    untyped = [
+        (name, key)
+        for name, field in Config.model_fields.items()
+        for key, inner in getattr(field.annotation, "model_fields", {name: field}).items()
+        if inner.annotation == dict[str, Any]
+    ]
+    assert untyped == [("env", "kwargs"), ("algorithm", "algorithm")]
+
+
+def test_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert num_processes(tiny_config(tmp_path, run={"processes": 3})) == 3
+    assert 1 <= num_processes(tiny_config(tmp_path, run={"processes": 0}, rollout={"tasks_per_iteration": 1})) == 1
+    monkeypatch.setenv("WORLD_SIZE", "5")
+    assert num_processes(tiny_config(tmp_path)) == 5, "torchrun decides"
+
+
+def test_configurations_cannot_be_changed(tmp_path: Path) -> None:
+    config = parse_config(tiny_tree(tmp_path))
+    with pytest.raises(ValueError, match="frozen"):
+        config.run.seed = 1  # type: ignore[misc]
