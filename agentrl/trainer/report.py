@@ -1,5 +1,6 @@
 """The report at the end of a run: a table of results, a learning curve, and where everything is."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:
         success = [record["success"] for record in training]
         left.plot(times, success, color="#9ec5e8", linewidth=0.8, label="training episodes")
         left.plot(times, _smooth(success), color="#1f6fb4", linewidth=2, label="smoothed")
-        right.plot(times, [record["entropy"] for record in training], color="#b4531f", label="entropy (nats)")
+        entropy = [record.get("entropy", math.nan) for record in training]
+        right.plot(times, entropy, color="#b4531f", label="entropy (nats)")
     if warm:
         times = [record["elapsed_s"] for record in warm]
         right.plot(times, [record["loss"] for record in warm], color="#777777", label="imitation loss (nats)")

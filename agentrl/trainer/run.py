@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import math
 import signal
 import time
 from collections.abc import Sequence
@@ -133,8 +134,11 @@ class Run:
         self.log.record("reinforce", progress.iteration, metrics)
         self.log.progress(
             f"  iteration {progress.iteration:4d}/{self.config.run.iterations}  success {metrics['success']:.2f}  "
-            f"turns {metrics['turns']:4.1f}  entropy {metrics['entropy']:.2f}  {progress.elapsed_s:5.0f} s"
+            f"turns {metrics['turns']:4.1f}  entropy {metrics.get('entropy', math.nan):.2f}  {progress.elapsed_s:5.0f} s"
         )
+        if rollout.accidents:
+            first = rollout.accidents[0]
+            self.log.say(f"  {len(rollout.accidents)} accidents, the first: {first.outcome}: {first.outcome_reason}")
         if self.config.eval.every and progress.iteration % self.config.eval.every == 0:
             self.evaluate(f"iteration {progress.iteration}")
         if progress.iteration % self.config.run.checkpoint_every == 0:
@@ -369,7 +373,9 @@ class Run:
             flat = {f"{scores.mode}/{key}": float(value) for key, value in scores.summary().items()}
             self.log.record("eval", self.progress.iteration, {**flat, "elapsed_s": time.monotonic() - self._began})
         line = ", ".join(f"{scores.mode} {scores.success.percent()}" for scores in modes)
-        self.log.say(f"{name}: success on {self.config.eval.split}: {line}")
+        accidents = sum(scores.accidents for scores in modes)
+        lost = f"; {accidents} accidents, not counted" if accidents else ""
+        self.log.say(f"{name}: success on {self.config.eval.split}: {line}{lost}")
         return result
 
 
