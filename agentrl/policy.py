@@ -199,8 +199,9 @@ def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot load a policy from {path!r}: {str(error).splitlines()[0]}") from error
+    except Exception as error:  # damage can look like anything from inside
+        reason = next(iter(str(error).splitlines()), "")
+        raise DataError(f"cannot load a policy from {path!r}: {type(error).__name__}: {reason}") from error
     if not getattr(tokenizer, "chat_template", None):
         raise DataError(f"the tokenizer of {path!r} has no chat template: set tokenizer.chat_template and save it")
     return model, tokenizer
