@@ -27,7 +27,7 @@ class RunLog:
     def __init__(self, directory: Path, console: Console | None = None) -> None:
         self.directory = directory
         self.is_active = distributed.rank() == 0
-        self.console = console or Console(quiet=not self.is_active, highlight=False)
+        self.console = console or Console(quiet=not self.is_active, highlight=False, markup=False)
         self._tensorboard: Any = None
         self._last_line = 0.0
         self.num_records = 0
@@ -63,14 +63,14 @@ class RunLog:
 
     def say(self, text: str) -> None:
         """Print a line."""
-        self.console.print(text)
+        self.console.print(text, soft_wrap=True)
 
     def progress(self, text: str, *, every_s: float = 5.0, force: bool = False) -> None:
         """Print a line of progress, at most one in ``every_s`` seconds."""
         now = time.monotonic()
         if force or now - self._last_line >= every_s:
             self._last_line = now
-            self.console.print(text)
+            self.console.print(text, soft_wrap=True)
 
     def close(self) -> None:
         """Flush and close files."""

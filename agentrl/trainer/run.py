@@ -132,9 +132,10 @@ class Run:
         progress.elapsed_s = time.monotonic() - self._began
         metrics["elapsed_s"] = progress.elapsed_s
         self.log.record("reinforce", progress.iteration, metrics)
+        entropy = metrics.get("entropy", math.nan)  # none if no turn was scored
         self.log.progress(
             f"  iteration {progress.iteration:4d}/{self.config.run.iterations}  success {metrics['success']:.2f}  "
-            f"turns {metrics['turns']:4.1f}  entropy {metrics.get('entropy', math.nan):.2f}  {progress.elapsed_s:5.0f} s"
+            f"turns {metrics['turns']:4.1f}  entropy {entropy:.2f}  {progress.elapsed_s:5.0f} s"
         )
         if rollout.accidents:
             first = rollout.accidents[0]
