@@ -19,7 +19,7 @@ COLUMNS = {
 
 
 def test_golden():
-    # gamma 1. t alone: 4, 2, 0; after s: 4, 2; weights 2 and 3. Turn 0: s gives 4, 2 at both depths, u is alone.
+    # gamma 1. t alone: 4, 2, 0; after s: 4, 2; weights 2 and 3. Turn 0: s gives 4, 2, u is alone.
     deviation = np.std([4, 2, 0])
     first = (2 * 2 / deviation + 3 * 1) / 5
     second = (2 * 0 + 3 * -1) / 5
@@ -39,13 +39,13 @@ def oracle(columns, history, alpha, episode):
     path = {}
     for row in sorted(rows, key=lambda row: columns["turn"][row]):
         path.setdefault(columns["trajectory"][row], []).append(columns["anchor"][row])
-    scores = credit.group_relative(table_of(columns), ddof=0)
+    scores = credit.grpo(table_of(columns))
     result = []
     for row in rows:
 
         def key(r, depth):
-            states = [None] * depth + path[columns["trajectory"][r]][: columns["turn"][r] + 1]
-            return columns["group"][r], tuple(states[-depth:])
+            states = path[columns["trajectory"][r]][: columns["turn"][r] + 1][-depth:]
+            return columns["group"][r], tuple(states) if len(states) == depth else r
 
         parts = [(scores[row], 1.0)] if episode else []
         for depth in range(1, history + 2):
