@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import traceback
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.multiprocessing.spawn import ProcessException
 
 from agentrl.errors import AgentrlError
 
@@ -68,7 +70,7 @@ def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes:
 
     Raises:
       AgentrlError: what a process raised on purpose.
-      torch.multiprocessing.ProcessRaisedException: what the first failing process raised otherwise, by message.
+      RuntimeError: with the traceback of the process that failed first otherwise.
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         _join(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "env://", function, arguments)
@@ -101,25 +103,33 @@ def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], processes:
         signal.signal(signal.SIGINT, pass_on)
         while not children.join(grace_period=GRACE_S):
             pass
-    except torch.multiprocessing.ProcessException:  # type: ignore[attr-defined]
-        if not errors.empty():
-            raise errors.get() from None
+    except ProcessException:
         if interrupts > 1:
             raise KeyboardInterrupt from None
+        if not errors.empty():
+            raise errors.get() from None
         raise
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def _child(index: int, processes: int, address: str, function: Callable[..., None], rest: Any, errors: Any) -> None:
+def _child(
+    index: int, processes: int, address: str, function: Callable[..., None], arguments: tuple[Any, ...], errors: Any
+) -> None:
     """Join from a group of its own, which the terminal does not interrupt: the parent does, once."""
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        _join(index, processes, address, function, rest)
-    except AgentrlError as error:
-        errors.put(error)
-        raise
+
+    def report(*own: Any) -> None:
+        # Before the group is left, so that the cause comes before its consequences elsewhere.
+        try:
+            function(*own)
+        except Exception as error:
+            known = isinstance(error, AgentrlError)
+            errors.put(error if known else RuntimeError(f"process {index} failed:\n{traceback.format_exc()}"))
+            raise
+
+    _join(index, processes, address, report, arguments)
 
 
 def _join(index: int, processes: int, address: str, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
