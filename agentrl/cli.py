@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+TRAINING_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "matplotlib", "tensorboard")
+
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="override a key: section.key=value (YAML); may be repeated")
 ]
@@ -106,8 +108,16 @@ def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> N
     try:
         run(arguments)
     except AgentrlError as error:
-        print(f"agentrl: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
+        _refuse(str(error))
+    except ModuleNotFoundError as error:
+        if error.name not in TRAINING_PACKAGES:
+            raise
+        _refuse(f"{error.name} is not installed: pip install 'agentrl[train]'")
+
+
+def _refuse(message: str) -> None:
+    print(f"agentrl: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What an algorithm is: a named recipe that turns a turn table into advantages, with the loss settings it goes with."""
 
 import importlib.metadata
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -64,12 +65,15 @@ class Recipe(BaseModel):
 
 
 def recipes() -> dict[str, type[Recipe]]:
-    """Return every installed algorithm by name: our own and those of entry points, loaded when asked for."""
+    """Return every installed algorithm by name: our own and those of entry points; a broken one is a warning."""
     from agentrl.algorithms import BUILTIN
 
     found: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in BUILTIN}
     for plugin in importlib.metadata.entry_points(group="agentrl.algorithms"):
-        found[plugin.name] = plugin.load()
+        try:
+            found[plugin.name] = plugin.load()
+        except Exception as error:  # a third party's fault must not take away the other algorithms
+            warnings.warn(f"algorithm plug-in {plugin.name} ({plugin.value}) failed: {error!r}", stacklevel=2)
     return found
 
 
@@ -91,4 +95,5 @@ def make_recipe(options: Mapping[str, Any]) -> Recipe:
         key = str(first["loc"][0]) if first["loc"] else name
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"algorithm {name} has no option {key!r}{nearest(key, recipe.model_fields)}") from None
-        raise ConfigError(f"algorithm.{key}: {first['msg']}, got {first['input']!r}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"algorithm.{key}: {message[0].lower()}{message[1:]}, got {first['input']!r}") from None

@@ -52,9 +52,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
     if resume and checkpoint is not None and load_progress(checkpoint, config_digest(config)).stage == "done":
         print(f"the run in {directory} is complete: see {directory / 'report.md'}")
         return 0
-    make_recipe(config.algorithm)
-    action_protocol(config.context.protocol)
-    check_tasks(config)
+    _check(config)
     check_policy(config)
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun every process comes by here
     if not resume and is_first and (checkpoint or (directory / "metrics.jsonl").exists()):
@@ -71,6 +69,13 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
     if is_first:
         print(f"saved in {directory}; continue with --resume" if final else "stopped before anything was saved")
     return INTERRUPTED
+
+
+def _check(config: Config) -> None:
+    """Look at what training and evaluation need before processes are started."""
+    make_recipe(config.algorithm)
+    action_protocol(config.context.protocol)
+    check_tasks(config)
 
 
 def _move_aside(directory: Path) -> None:
@@ -91,7 +96,7 @@ def run_evaluation(config: Config, policy: str | None) -> None:
     if not policy and not Path(path).exists():
         raise DataError(f"no policy in {path}: train one first, or name another with --policy")
     check_policy_folder(path)
-    check_tasks(config)
+    _check(config)
     with tempfile.TemporaryDirectory() as scratch:
         changes = {"policy": {"path": path}, "run": {"directory": scratch, "iterations": 0}, "warm_start": {"steps": 0}}
         tree = config.model_dump(mode="json")

@@ -1,0 +1,1 @@
+"""The training loop and its parts; needs the packages of the extra ``train``."""
