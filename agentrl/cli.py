@@ -1,5 +1,6 @@
 """The command line: ``agentrl train | eval | play | envs | algorithms``."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,8 @@ def algorithms() -> None:
 
 def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> None:
     """Entry point: an error that agentrl raises on purpose is one line on standard error and exit code 2."""
+    if not {"", os.getcwd()} & set(sys.path):
+        sys.path.insert(0, os.getcwd())  # so that `mine:my/Env-v0` finds mine.py here, as under `python -m`
     try:
         run(arguments)
     except AgentrlError as error:

@@ -1,0 +1,109 @@
+"""The configurations in examples/ and the code in the README: all of it works as it stands."""
+
+import re
+import sys
+from pathlib import Path
+
+import gymnasium
+import pytest
+
+import agentrl
+from agentrl import registry
+from agentrl.algorithms.base import make_recipe, recipes
+from agentrl.cli import main
+from agentrl.context import action_protocol
+from agentrl.errors import DataError
+from agentrl.trainer.config import load_config
+from agentrl.trainer.log import read_metrics
+from agentrl.trainer.setup import check_tasks
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TINY = (
+    "policy.build={hidden_size: 16, num_layers: 1, num_heads: 2, vocab_size: 400, tokenizer_episodes: 10}",
+    "warm_start={demonstrations: 10, steps: 2, batch_tokens: 500}",
+    "rollout={tasks_per_iteration: 2, group_size: 2, concurrency: 4}",
+    "eval={tasks: 2}",
+    "run.iterations=1",
+    "run.processes=1",
+)
+
+
+def tiny_overrides(directory: Path) -> list[str]:
+    """Return options that make any example small."""
+    return [word for override in (*TINY, f"run.directory={directory}") for word in ("--set", override)]
+
+
+def test_there_are_examples() -> None:
+    assert {"maze.yaml", "quickstart.yaml"} <= {path.name for path in EXAMPLES}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_can_be_used(path: Path) -> None:
+    config = load_config(path)
+    assert config.env.id in registry.registered()
+    make_recipe(config.algorithm)
+    action_protocol(config.context.protocol)
+    try:
+        check_tasks(config)
+    except DataError:
+        games = config.env.kwargs.get("games")
+        assert games and not Path(games).exists(), "only data that is not here may be missing"
+    assert path.read_text(encoding="utf-8").startswith("# "), "an example says what it is for"
+
+
+@pytest.mark.parametrize("name", ["maze", "quickstart"])
+def test_example_runs_small(name: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["train", str(ROOT / "examples" / f"{name}.yaml"), *tiny_overrides(tmp_path / "run")])
+    assert ended.value.code == 0
+    assert [r["index"] for r in read_metrics(tmp_path / "run") if r["stage"] == "reinforce"] == [1]
+    assert (tmp_path / "run" / "report.md").exists()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(not blocks("python"), reason="the README has no Python in it")
+def test_environment_of_the_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The README's environment keeps the contract and is trained on by the README's command."""
+    [block] = blocks("python")
+    [env_id] = re.findall(r'register\("(\S+?)"', block)
+    [module] = re.findall(rf"env\.id=(\w+):{env_id}", README)
+    (tmp_path / f"{module}.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                *("train", str(ROOT / "examples" / "maze.yaml"), "--set", f"env.id={module}:{env_id}"),
+                *tiny_overrides(tmp_path / "run"),
+            ]
+        )
+    assert ended.value.code == 0
+    env = agentrl.make(env_id)
+    observation, info = env.reset(seed=0)
+    for action in env.solution():
+        observation, _, _, _, info = env.step(action)
+    assert info["success"], observation
+    gymnasium.registry.pop(env_id)
+    sys.modules.pop(module)
+
+
+def test_readme_names_every_algorithm_and_environment_with_its_test() -> None:
+    for name, recipe in recipes().items():
+        [row] = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        assert recipe.test in row and (ROOT / recipe.test).exists()
+        assert re.search(r"https://arxiv.org/abs/(\d+\.\d+)", row).group(1) in recipe.paper  # type: ignore[union-attr]
+    for env_id in registry.registered():
+        if env_id.startswith("agentrl/"):
+            assert f"`{env_id}`" in README
+
+
+def test_files_that_the_readme_names_exist() -> None:
+    named = re.findall(r"`((?:envs|agentrl|docs|tests|examples|benchmarks)/[\w/.-]*\w\.\w+)`", README)
+    named += re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    assert len(named) > 3
+    assert [name for name in named if not (ROOT / name).exists()] == []
