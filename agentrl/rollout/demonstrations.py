@@ -27,6 +27,8 @@ class FallibleExpert:
       where there is none): the right idea with the wrong object.
     - ``forget``: the chance, after a turn that departed from the expert's choice, to start a new expert from
       ``renew``: it loses its memory, or makes a new plan.
+    - ``lapse``: the chance to lose the thread for good: this and all later actions of the episode are admissible
+      ones at random, so that most such episodes fail.
 
     The expert is asked on every turn, also when it is overruled, so that one with a memory sees every observation.
 
@@ -36,6 +38,7 @@ class FallibleExpert:
       wander: probability.
       mistake: probability.
       forget: probability.
+      lapse: probability.
       renew: makes a new expert at the environment's present state; needed if ``forget`` is positive.
 
     Raises:
@@ -50,9 +53,10 @@ class FallibleExpert:
         wander: float = 0.2,
         mistake: float = 0.0,
         forget: float = 0.0,
+        lapse: float = 0.0,
         renew: Callable[[], Expert] | None = None,
     ) -> None:
-        for name, chance in (("wander", wander), ("mistake", mistake), ("forget", forget)):
+        for name, chance in (("wander", wander), ("mistake", mistake), ("forget", forget), ("lapse", lapse)):
             if not 0 <= chance <= 1:
                 raise ConfigError(f"{name}={chance}: expected a probability, 0 to 1")
         if forget > 0 and renew is None:
@@ -62,8 +66,9 @@ class FallibleExpert:
         self._wander = wander
         self._mistake = mistake
         self._forget = forget
+        self._lapse = lapse
         self._renew = renew
-        self._departed = False
+        self._departed = self._lapsed = False
 
     def __call__(self, observation: str, info: Info) -> str:
         """Return the action for this turn.
@@ -71,7 +76,9 @@ class FallibleExpert:
         Raises:
           ConfigError: an error is due but the environment does not list its admissible actions.
         """
-        wanders, errs, forgets = self._rng.random(3) < (self._wander, self._mistake, self._forget)
+        wanders, errs, forgets, lapses = self._rng.random(4) < (self._wander, self._mistake, self._forget, self._lapse)
+        self._lapsed = self._lapsed or bool(lapses)
+        wanders = wanders or self._lapsed
         if self._renew is not None and self._departed and forgets:
             self._expert = self._renew()
         right = self._expert(observation, info)
@@ -97,6 +104,7 @@ def demonstrate(
     wander: float = 0.0,
     mistake: float = 0.0,
     forget: float | None = None,
+    lapse: float = 0.0,
     limits: Limits = NO_LIMITS,
 ) -> list[Trajectory]:
     """Play one demonstration per task and return its record in the token form of rollouts.
@@ -114,6 +122,7 @@ def demonstrate(
       mistake: see there.
       forget: see there. None is 0 for an expert of the environment's own, which may be expected to watch what
         happens, and 1 for the contract's default one, whose plan is worthless after a departure.
+      lapse: see :class:`FallibleExpert`.
       limits: of each demonstration, as in a rollout; a message that would not fit is not begun.
 
     Raises:
@@ -132,7 +141,9 @@ def demonstrate(
             record.begin(*env.reset(seed=spec.env_seed, options={"task": spec.task_id}))
             rng = generator(seed, "demonstrator", index)
             renew = partial(env.expert, rng)
-            expert = FallibleExpert(renew(), rng, wander=wander, mistake=mistake, forget=forget, renew=renew)
+            expert = FallibleExpert(
+                renew(), rng, wander=wander, mistake=mistake, forget=forget, lapse=lapse, renew=renew
+            )
             _play(env, expert, record, say, limits)
             trajectories.append(record.close())
     finally:

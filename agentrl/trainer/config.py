@@ -75,6 +75,7 @@ class DemonstratorConfig(Section):
     forget: float | None = Field(
         None, ge=0, le=1, description="probability of losing its memory after an error; null suits the environment"
     )
+    lapse: float = Field(0.0, ge=0, le=1, description="probability of losing the thread for the rest of the episode")
     keep_failures: bool = Field(True, description="imitate failed demonstrations too")
 
 

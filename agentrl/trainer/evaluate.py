@@ -113,6 +113,7 @@ def evaluate_demonstrator(
         wander=demonstrator.wander,
         mistake=demonstrator.mistake,
         forget=demonstrator.forget,
+        lapse=demonstrator.lapse,
         limits=limits,
     )
     return _gathered("demonstrator", tasks, trajectories, 0)

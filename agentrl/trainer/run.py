@@ -298,6 +298,7 @@ class Run:
             wander=config.demonstrator.wander,
             mistake=config.demonstrator.mistake,
             forget=config.demonstrator.forget,
+            lapse=config.demonstrator.lapse,
             limits=self.limits,
         )
         solved = sum(trajectory.success for trajectory in played)
