@@ -7,7 +7,7 @@ tokenizer trained on the environment's own text, and a chat template with an ass
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ PHRASES = rf"{ENTITY}|(?:(?!{ENTITY})[\s\S])+"
 
 
 def train_tokenizer(
-    texts: Iterable[str], *, vocab_size: int = 2048, num_phrases: int = 256, tags: Iterable[str] = ()
+    texts: Iterable[str], *, vocab_size: int = 2048, num_phrases: int = 256, tags: Collection[str] = ()
 ) -> Any:
     """Train a byte-level BPE on ``texts`` (any string can still be encoded) and dress it as a chat tokenizer.
 
@@ -67,7 +67,8 @@ def train_tokenizer(
         show_progress=False,
     )
     tokenizer.train_from_iterator((text for text, count in corpus.items() for _ in range(count)), trainer)
-    tokenizer = _with_phrases(tokenizer, corpus, num_phrases)
+    room = vocab_size - tokenizer.get_vocab_size() - len(set(tags))
+    tokenizer = _with_phrases(tokenizer, corpus, min(num_phrases, room))
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END,
