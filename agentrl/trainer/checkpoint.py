@@ -12,7 +12,7 @@ import torch
 from agentrl.errors import CheckpointError
 from agentrl.policy import save_policy
 
-Stage = Literal["warm_start", "reinforce", "done"]
+Stage = Literal["warm_start", "reinforce", "control", "done"]
 
 
 @dataclass(slots=True)

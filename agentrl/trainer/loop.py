@@ -32,9 +32,11 @@ def train(config: Config, resume: bool) -> None:
         if run.should_stop():
             run.checkpoint()
             return
-        if config.run.iterations:
-            run.evaluate("result")
-        run.finish()
+        if run.progress.stage == "reinforce":
+            run.evaluate_result()
+        run.control()
+        if not run.should_stop():
+            run.finish()
 
 
 def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -> int:
@@ -48,7 +50,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
     directory = Path(config.run.directory)
     checkpoint = latest_checkpoint(directory / "checkpoints")
     if resume and checkpoint is None:
-        raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint")
+        raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint; start without --resume, or --fresh")
     if resume and checkpoint is not None and load_progress(checkpoint, config_digest(config)).stage == "done":
         print(f"the run in {directory} is complete: see {directory / 'report.md'}")
         return 0

@@ -76,12 +76,13 @@ class Run:
         if self.progress.stage != "warm_start":
             return
         if config.steps and config.demonstrations:
-            demonstrations = self._demonstrations()
             stage = WarmStart(config, self.model, self.optimizer, self.config.run.seed)
-            stage.run(demonstrations, first_step=self.progress.step, on_step=self._after_warm_start_step)
+            stage.run(self._demonstrations(), first_step=self.progress.step, on_step=self._after_warm_start_step)
         if self.should_stop():
             return
         self.evaluate("warm start" if config.steps else "initial policy")
+        if config.control_steps and self.log.is_active:
+            save_policy(self.directory / "warm_start_policy", self.model, self.tokenizer)
         self.progress.stage = "reinforce"
         self.optimizer = self._make_optimizer()
         self.updater = self._make_updater()
@@ -145,6 +146,25 @@ class Run:
         if progress.iteration % self.config.run.checkpoint_every == 0:
             self.checkpoint()
 
+    def control(self) -> None:
+        """Imitate on from the warm start for ``control_steps``: what supervision alone would have reached.
+
+        It is made anew if interrupted. The run's policy is saved before, and this process' weights are given up.
+        """
+        config = self.config.warm_start
+        if not (config.control_steps and self.config.run.iterations) or self.progress.stage == "done":
+            return
+        self.progress.stage = "control"
+        self.checkpoint()
+        self.log.say("supervised control: imitating on from the warm start")
+        warm, _ = load_policy(str(self.directory / "warm_start_policy"), dtype=self.config.policy.dtype)
+        self.model.load_state_dict(warm.state_dict())
+        settings = config.model_copy(update={"steps": config.control_steps, "target_accuracy": None})
+        stage = WarmStart(settings, self.model, self._make_optimizer(), self.config.run.seed + 1)
+        stage.run(self._demonstrations(), on_step=self._after_control_step)
+        if not self.should_stop():
+            self.evaluate("supervised control")
+
     def evaluate(self, name: str) -> dict[str, Any]:
         """Evaluate the policy as it is and remember the result under ``name``."""
         modes = (False, True) if self.config.eval.greedy else (False,)
@@ -194,13 +214,17 @@ class Run:
             )
         distributed.gather(None)
 
+    def keep_policy(self) -> None:
+        """Save the policy as the run's final one."""
+        if self.log.is_active:
+            save_policy(self.directory / "policy", self.model, self.tokenizer)
+
     def finish(self) -> None:
-        """Save the final policy and the report."""
+        """Write the report."""
         from agentrl.trainer.report import write_report
 
         self.progress.elapsed_s = time.monotonic() - self._began
         if self.log.is_active:
-            save_policy(self.directory / "policy", self.model, self.tokenizer)
             write_report(self.directory, self.config, self.progress, self.log)
         self.progress.stage = "done"
         self.checkpoint()
@@ -254,7 +278,8 @@ class Run:
         env.close()
 
     def _make_optimizer(self) -> Optimizer:
-        stage = self.config.warm_start if self.progress.stage == "warm_start" else self.config.update
+        is_imitating = self.progress.stage in ("warm_start", "control")
+        stage = self.config.warm_start if is_imitating else self.config.update
         update = self.config.update
         return Optimizer(
             self.model,
@@ -324,6 +349,16 @@ class Run:
             )
         if step % (10 * self.config.run.checkpoint_every) == 0:
             self.checkpoint()
+        return not self.should_stop()
+
+    def _after_control_step(self, step: int, metrics: dict[str, float]) -> bool:
+        if step % 10 == 0:
+            metrics["elapsed_s"] = time.monotonic() - self._began
+            self.log.record("control", step, metrics)
+            self.log.progress(
+                f"  control {step:5d}/{self.config.warm_start.control_steps}  loss {metrics['loss']:.3f}  "
+                f"accuracy {metrics['accuracy']:.3f}  {metrics['elapsed_s']:5.0f} s"
+            )
         return not self.should_stop()
 
     def _totals(self, rollout: RolloutResult, advantages_N: NDArray[np.float64]) -> dict[str, float]:

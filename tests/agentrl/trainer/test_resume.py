@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agentrl.cli import main
+from agentrl.errors import CheckpointError, ConfigError
 from agentrl.trainer.checkpoint import latest_checkpoint
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
@@ -73,6 +75,7 @@ def test_interrupted_while_evaluating(
     assert_same_run(whole_run, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_interrupt_and_kill_from_outside(whole_run: Path, tmp_path: Path) -> None:
     """Ctrl-C is exit code 130 and loses nothing; a kill loses what came after the last checkpoint, for a while."""
     directory = tmp_path / "run"
@@ -119,5 +122,53 @@ def test_reference_policy_is_the_one_that_reinforcement_began_with(
     with monkeypatch.context() as patch:
         interrupt_at(patch, "reinforce", 2)
         assert run_training(tiny_config(other, **changes)) == INTERRUPTED
+    assert run_training(tiny_config(other, **changes), resume=True) == 0
+    assert_same_run(one, other)
+
+
+def test_a_second_interrupt_stops_at_once(whole_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came after the last checkpoint is lost, and played again."""
+    path = write_config(tmp_path / "run.yaml", tiny_tree(tmp_path / "run"))
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "reinforce", 3, times=2)
+        with pytest.raises(SystemExit) as ended:
+            main(["train", str(path)])
+    assert ended.value.code == INTERRUPTED
+    latest = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert latest is not None and latest.name == "iteration-000002"
+    assert run_training(tiny_config(tmp_path / "run"), resume=True) == 0
+    assert_same_run(whole_run, tmp_path / "run")
+
+
+def test_interrupted_before_anything_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config(tmp_path / "run")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "eval", 0, times=2)
+        with pytest.raises(KeyboardInterrupt):
+            run_training(config)
+    with pytest.raises(CheckpointError, match=r"nothing to resume: .* --fresh"):
+        run_training(config, resume=True)
+    with pytest.raises(ConfigError, match="holds a run already"):
+        run_training(config)
+
+
+def test_other_ways_through_the_loop_resume_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sequence per turn, Muon, several epochs, recomputed log-probs, evaluations in between, another algorithm."""
+    changes = {
+        "context": {"kind": "window", "window": 1},
+        "warm_start": {"steps": 12, "optimizer": "muon", "lr": 2e-3},
+        "algorithm": {"name": "grpo", "scale": "none"},
+        "update": {"optimizer": "muon", "epochs": 2, "old_logprobs": "recompute", "lr": 1e-3},
+        "eval": {"every": 1, "samples": 2, "tasks": 4},
+        "run": {"iterations": 3},
+    }
+    one, other = tmp_path / "one", tmp_path / "other"
+    assert run_training(tiny_config(one, **changes)) == 0
+    for stage, index, resume in (("warm_start", 10, False), ("reinforce", 1, True), ("eval", 2, True)):
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, stage, index)
+            assert run_training(tiny_config(other, **changes), resume=resume) == INTERRUPTED
     assert run_training(tiny_config(other, **changes), resume=True) == 0
     assert_same_run(one, other)

@@ -75,7 +75,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert all(left.read_bytes() == right.read_bytes() for left, right in zip(*stored, strict=True))
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, index: int) -> None:
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, index: int, times: int = 1) -> None:
     """Send this process an interrupt as soon as a record is written, the first time."""
     written, sent = RunLog.record, []
 
@@ -83,7 +83,8 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, index: int) -> Non
         written(self, stage_now, index_now, metrics)
         if (stage_now, index_now) == (stage, index) and not sent:
             sent.append(True)
-            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(times):
+                signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(RunLog, "record", record)
 
