@@ -86,7 +86,9 @@ class WarmStartConfig(Section):
     demonstrator: DemonstratorConfig = DemonstratorConfig()
     steps: int = Field(500, ge=0, description="updates; 0 skips the stage")
     control_steps: int = Field(
-        0, ge=0, description="supervised control: further updates from the warm start, after the reinforcement, for comparison"
+        0,
+        ge=0,
+        description="supervised control: further updates from the warm start, after the reinforcement, for comparison",
     )
     target_accuracy: float | None = Field(
         None, gt=0, le=1, description="stop once this share of held-out action tokens is predicted"

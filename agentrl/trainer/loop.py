@@ -32,8 +32,7 @@ def train(config: Config, resume: bool) -> None:
         if run.should_stop():
             run.checkpoint()
             return
-        if run.progress.stage == "reinforce":
-            run.evaluate_result()
+        run.keep_result()
         run.control()
         if not run.should_stop():
             run.finish()

@@ -146,6 +146,15 @@ class Run:
         if progress.iteration % self.config.run.checkpoint_every == 0:
             self.checkpoint()
 
+    def keep_result(self) -> None:
+        """Evaluate the trained policy and save it as the run's; once."""
+        if self.progress.stage != "reinforce":
+            return
+        if self.config.run.iterations:
+            self.evaluate("result")
+        if self.log.is_active:
+            save_policy(self.directory / "policy", self.model, self.tokenizer)
+
     def control(self) -> None:
         """Imitate on from the warm start for ``control_steps``: what supervision alone would have reached.
 
@@ -213,11 +222,6 @@ class Run:
                 self.config.run.keep_checkpoints,
             )
         distributed.gather(None)
-
-    def keep_policy(self) -> None:
-        """Save the policy as the run's final one."""
-        if self.log.is_active:
-            save_policy(self.directory / "policy", self.model, self.tokenizer)
 
     def finish(self) -> None:
         """Write the report."""
