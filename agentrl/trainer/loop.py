@@ -33,8 +33,7 @@ def train(config: Config, resume: bool) -> None:
             run.checkpoint()
             return
         run.keep_result()
-        run.control()
-        if not run.should_stop():
+        if run.control():
             run.finish()
 
 

@@ -155,14 +155,14 @@ class Run:
         if self.log.is_active:
             save_policy(self.directory / "policy", self.model, self.tokenizer)
 
-    def control(self) -> None:
+    def control(self) -> bool:
         """Imitate on from the warm start for ``control_steps``: what supervision alone would have reached.
 
-        It is made anew if interrupted. The run's policy is saved before, and this process' weights are given up.
+        It is made anew if interrupted, which the result tells: True if nothing of it is left to do.
         """
         config = self.config.warm_start
-        if not (config.control_steps and self.config.run.iterations) or self.progress.stage == "done":
-            return
+        if not (config.control_steps and self.config.run.iterations):
+            return True
         self.progress.stage = "control"
         self.checkpoint()
         self.log.say("supervised control: imitating on from the warm start")
@@ -171,8 +171,12 @@ class Run:
         settings = config.model_copy(update={"steps": config.control_steps, "target_accuracy": None})
         stage = WarmStart(settings, self.model, self._make_optimizer(), self.config.run.seed + 1)
         stage.run(self._demonstrations(), on_step=self._after_control_step)
-        if not self.should_stop():
-            self.evaluate("supervised control")
+        if self.should_stop():
+            return False
+        self.evaluate("supervised control")
+        trained, _ = load_policy(str(self.directory / "policy"), dtype=self.config.policy.dtype)
+        self.model.load_state_dict(trained.state_dict())
+        return True
 
     def evaluate(self, name: str) -> dict[str, Any]:
         """Evaluate the policy as it is and remember the result under ``name``."""

@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from agentrl.cli import main
 from agentrl.errors import CheckpointError, ConfigError
@@ -18,6 +19,7 @@ from tests.agentrl.trainer.tiny import (
     stop_at,
     tiny_config,
     tiny_tree,
+    weights,
     write_config,
 )
 
@@ -172,3 +174,24 @@ def test_other_ways_through_the_loop_resume_too(tmp_path: Path, monkeypatch: pyt
             assert run_training(tiny_config(other, **changes), resume=resume) == INTERRUPTED
     assert run_training(tiny_config(other, **changes), resume=True) == 0
     assert_same_run(one, other)
+
+
+def test_supervised_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made anew after an interruption, and leaves the run's policy as it was without it."""
+    changes = {"warm_start": {"steps": 10}, "run": {"iterations": 1}}
+    with_control = changes | {"warm_start": {"steps": 10, "control_steps": 10}}
+    without, one, other = tmp_path / "without", tmp_path / "one", tmp_path / "other"
+    assert run_training(tiny_config(without, **changes)) == 0
+    assert run_training(tiny_config(one, **with_control)) == 0
+    for index in (1, 10):  # while the result is evaluated; in the middle of the control
+        with monkeypatch.context() as patch:
+            interrupt_at(patch, "eval" if index == 1 else "control", index)
+            assert run_training(tiny_config(other, **with_control), resume=index == 10) == INTERRUPTED
+    assert run_training(tiny_config(other, **with_control), resume=True) == 0
+    assert_same_run(one, other)
+    assert [r for r in records(one) if r["stage"] != "control"][: len(records(without))] == records(without)
+    last = latest_checkpoint(one / "checkpoints")
+    assert last is not None
+    for folder in (one / "policy", last):
+        saved = load_file(folder / "model.safetensors")
+        assert all(value.equal(saved[name]) for name, value in weights(without).items())
