@@ -1,8 +1,10 @@
 """What a run needs before its first step: checked early, with one clear error for each thing that can be wrong."""
 
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from string import Template
 from typing import Any, cast
 
 import agentrl.env
@@ -16,10 +18,18 @@ from agentrl.trainer.config import Config
 
 
 def env_factory(config: Config) -> Callable[[], TextEnv]:
-    """Return a function that makes the configured environment."""
+    """Return a function that makes the configured environment.
+
+    ``${NAME}`` in a text argument is the environment variable; AGENTRL_DATA is ../shared/data where it is not set.
+    """
+    variables = {"AGENTRL_DATA": "../shared/data", **os.environ}
+    kwargs = {
+        key: Template(value).safe_substitute(variables) if isinstance(value, str) else value
+        for key, value in config.env.kwargs.items()
+    }
 
     def factory() -> TextEnv:
-        return agentrl.env.make(config.env.id, **config.env.kwargs)
+        return agentrl.env.make(config.env.id, **kwargs)
 
     return factory
 

@@ -1,6 +1,7 @@
 """The household environment: find, clean, heat, cool and bring things, as in ALFWorld."""
 
 from collections.abc import Hashable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -108,7 +109,13 @@ def _task_set(games: str | Path | TaskSet[Game] | None, generator: Mapping[str, 
     if games is not None:
         if generator:
             raise ConfigError(f"generator options {sorted(generator)} say nothing about given games: leave one out")
-        return games if isinstance(games, TaskSet) else OfficialGames(games)
+        return games if isinstance(games, TaskSet) else _official_games(str(games))
     from agentrl_envs.household.generator import GeneratedGames
 
     return GeneratedGames(**(generator or {}))
+
+
+@lru_cache(maxsize=8)
+def _official_games(path: str) -> OfficialGames:
+    """Return one task set per path and process: environments share what never changes."""
+    return OfficialGames(path)
