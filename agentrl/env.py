@@ -16,8 +16,8 @@ import numpy as np
 from gymnasium.core import Env
 from gymnasium.spaces import Space
 
-from agentrl import registry
 from agentrl.errors import ConfigError, OrderError, SnapshotError, nearest
+from agentrl.registry import registered
 from agentrl.tasks import TaskRef, TaskSet
 
 
@@ -361,7 +361,7 @@ def make(env_id: str, **kwargs: Any) -> TextEnv:
     try:
         env = gymnasium.make(env_id, **kwargs).unwrapped
     except gymnasium.error.UnregisteredEnv as error:
-        raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registry.registered())}") from error
+        raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registered())}") from error
     except (ModuleNotFoundError, gymnasium.error.Error, TypeError) as error:
         raise ConfigError(f"{env_id}: {error}") from error
     if not isinstance(env, TextEnv):
