@@ -52,7 +52,7 @@ def test_an_infallible_expert_wins_by_the_shortest_way(context: Context) -> None
 
 def test_a_wandering_expert_finds_back(context: Context) -> None:
     """The default expert's plan is worthless after a departure: it makes a new one."""
-    shown = demonstrate(lambda: Corridor(max_turns=60), TASKS, context, seed=0, wander=0.3)
+    shown = demonstrate(lambda: Corridor(max_turns=400), TASKS, context, seed=0, wander=0.3)
     assert all(t.success for t in shown)
     assert sum(len(t.turns) for t in shown) > 130 + 30
     assert any(turn.action == "left" for t in shown for turn in t.turns)
@@ -172,3 +172,15 @@ def test_impossible_knobs_are_refused(knobs: dict[str, float]) -> None:
 def test_errors_need_a_list_of_actions() -> None:
     with pytest.raises(ConfigError, match="lists its admissible actions"):
         FallibleExpert(right, generator(0), wander=1.0)("", {"admissible_actions": None})
+
+
+def test_a_lapse_lasts_to_the_end(context: Context) -> None:
+    """Once the thread is lost no turn is the expert's again; without a lapse nothing changes."""
+    rng = np.random.default_rng(0)
+    lapsed = FallibleExpert(lambda observation, info: "right", rng, wander=0.0, lapse=1.0)
+    info = Info(admissible_actions=["left", "right", "ring"])
+    assert all(lapsed("", info) != "right" for _ in range(20))
+    sound = FallibleExpert(lambda observation, info: "right", rng, wander=0.0, lapse=0.0)
+    assert all(sound("", info) == "right" for _ in range(20))
+    shown = demonstrate(Corridor, TASKS, context, seed=0, lapse=0.2)
+    assert 0 < sum(t.success for t in shown) < len(shown)
