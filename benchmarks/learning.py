@@ -1,7 +1,7 @@
 """What reinforcement learning adds to imitation, and GiGPO to GRPO: several seeds, one table with intervals.
 
 For each seed: the quick start (demonstrator, warm start, GiGPO, supervised control of about the same time), then
-GRPO from the same warm start with the same budget of episodes. Takes about twelve minutes a seed on two cores.
+GRPO from the same warm start with the same budget of episodes. Takes about fifteen minutes a seed on two cores.
 
     python benchmarks/learning.py --seeds 0 1 2 --directory runs/learning
 
@@ -70,11 +70,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="at most eight")
     parser.add_argument("--directory", type=Path, default=Path("runs/learning"))
     parser.add_argument("--config", type=Path, default=ROOT / "examples" / "quickstart.yaml")
+    parser.add_argument(
+        "--control-steps", type=int, default=2900, help="updates of the control: about as long as reinforcement takes"
+    )
     arguments = parser.parse_args()
     runs: list[dict[str, dict[str, Any]]] = []
     for seed in arguments.seeds:
         folder = (arguments.directory / f"seed-{seed}").resolve()
-        gigpo = results(arguments.config, folder / "gigpo", [f"run.seed={seed}"])
+        control = f"warm_start.control_steps={arguments.control_steps}"
+        gigpo = results(arguments.config, folder / "gigpo", [f"run.seed={seed}", control])
         from_warm_start = [f"policy.path={folder / 'gigpo' / 'warm_start_policy'}", "warm_start.steps=0"]
         grpo = results(
             arguments.config, folder / "grpo", [f"run.seed={seed}", "algorithm={name: grpo}", *from_warm_start]
