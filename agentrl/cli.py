@@ -83,10 +83,10 @@ def envs() -> None:
     from agentrl import registry
     from agentrl.env import make
 
-    table = Table("environment", "splits (tasks)", "turn limit", "snapshots", "what", title="Environments")
+    table = _table("environment", "tasks", "turns", "snapshots", "what", title="Environments")
     for env_id in registry.registered():
         env = make(env_id)
-        splits = ", ".join(f"{name} ({len(ids):,})" for name, ids in env.tasks.splits.items())
+        splits = "\n".join(f"{name} {len(ids):,}" for name, ids in env.tasks.splits.items())
         what = (type(env).__doc__ or "").strip().splitlines()[0]
         table.add_row(env_id, splits, str(env.max_turns), str(env.snapshot_level), what)
     Console().print(table)
@@ -97,11 +97,20 @@ def algorithms() -> None:
     """List the installed algorithms with paper, options and test."""
     from agentrl.algorithms.base import recipes
 
-    table = Table("name", "what", "paper", "options (default)", "test", title="Algorithms")
+    table = _table("name", "what, paper and test", "options (default)", title="Algorithms")
     for name, recipe in sorted(recipes().items()):
-        options = ", ".join(f"{key}={field.default!r}" for key, field in recipe.model_fields.items())
-        table.add_row(name, recipe.title, recipe.paper, options, recipe.test)
+        options = "\n".join(f"{key}={field.default!r}" for key, field in recipe.model_fields.items())
+        table.add_row(name, f"{recipe.title}\n{recipe.paper}\n{recipe.test}", options)
     Console().print(table)
+
+
+def _table(first: str, *others: str, title: str) -> Table:
+    """Return a table that folds long cells instead of cutting them off, but for the first column."""
+    table = Table(title=title, show_lines=True)
+    table.add_column(first, no_wrap=True)
+    for other in others:
+        table.add_column(other, overflow="fold")
+    return table
 
 
 def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> None:

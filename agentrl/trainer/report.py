@@ -62,26 +62,9 @@ def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:
     if warm:
         times = [record["elapsed_s"] for record in warm]
         right.plot(times, [record["loss"] for record in warm], color="#777777", label="imitation loss (nats)")
-    for mode, marker, colour in (("sampled", "o", "#1f6fb4"), ("greedy", "^", "#2a8f4f")):
-        points = [(result["elapsed_s"], result[mode]) for result in results.values() if mode in result]
-        if points:
-            left.errorbar(
-                [time for time, _ in points],
-                [numbers["success"] for _, numbers in points],
-                yerr=[
-                    [numbers["success"] - numbers["low"] for _, numbers in points],
-                    [numbers["high"] - numbers["success"] for _, numbers in points],
-                ],
-                fmt=marker,
-                color=colour,
-                capsize=3,
-                label=f"held out, {mode}",
-            )
-    teacher = results.get("demonstrator", {}).get("demonstrator")
-    if teacher:
-        left.axhline(teacher["success"], color="#888888", linestyle="--", linewidth=1, label="demonstrator")
+    _plot_evaluations(left, results)
     left.set(xlabel="seconds", ylabel="success", ylim=(0, 1), title="Success")
-    right.set(xlabel="seconds", title="Imitation loss, then policy entropy")
+    right.set(xlabel="seconds", ylim=(0, 2.5), title="Imitation loss, then policy entropy")
     for axis in (left, right):
         axis.grid(alpha=0.25)
         if axis.get_legend_handles_labels()[0]:
@@ -90,6 +73,29 @@ def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
     return path
+
+
+def _plot_evaluations(axis: Any, results: dict[str, Any]) -> None:
+    """Plot held-out success with intervals; the control stands, hollow, at the time of the result it is to match."""
+    learned = {name: result for name, result in results.items() if name != "supervised control"}
+    control = results.get("supervised control", {})
+    for mode, marker, colour in (("sampled", "o", "#1f6fb4"), ("greedy", "^", "#2a8f4f")):
+        points = [(result["elapsed_s"], result[mode]) for result in learned.values() if mode in result]
+        if points:
+            _error_bars(axis, points, fmt=marker, color=colour, label=f"held out, {mode}")
+        if mode in control and "result" in results:
+            at_result = [(results["result"]["elapsed_s"], control[mode])]
+            _error_bars(axis, at_result, fmt=marker, color=colour, mfc="white", label=f"supervised control, {mode}")
+    teacher = results.get("demonstrator", {}).get("demonstrator")
+    if teacher:
+        axis.axhline(teacher["success"], color="#888888", linestyle="--", linewidth=1, label="demonstrator")
+
+
+def _error_bars(axis: Any, points: list[tuple[float, dict[str, Any]]], **style: Any) -> None:
+    success = [numbers["success"] for _, numbers in points]
+    below = [numbers["success"] - numbers["low"] for _, numbers in points]
+    above = [numbers["high"] - numbers["success"] for _, numbers in points]
+    axis.errorbar([time for time, _ in points], success, yerr=[below, above], capsize=3, **style)
 
 
 def _smooth(values: list[float], weight: float = 0.9) -> list[float]:

@@ -198,8 +198,8 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_envs(capsys: pytest.CaptureFixture[str]) -> None:
     code, output, _ = run(capsys, "envs")
     assert code == 0
-    [line] = [line for line in output.splitlines() if "agentrl/Maze-v0" in line]
-    assert "train (1,000)" in line and "valid_unseen (200)" in line and "exact" in line
+    assert "train 1,000,000" in output and "valid_unseen 200" in output and "exact" in output
+    assert "agentrl/Maze-v0" in output
     assert "agentrl/Household-v0" in output
 
 
