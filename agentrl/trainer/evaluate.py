@@ -35,10 +35,14 @@ class Scores:
 
     @property
     def success(self) -> Interval:
-        """Mean success over tasks (avg@k): Wilson for one episode per task, else bootstrap over tasks."""
-        if all(len(row) == 1 for row in self.successes_PK):
-            return wilson(sum(row[0] for row in self.successes_PK), len(self.successes_PK))
-        return bootstrap_mean([float(np.mean(row)) for row in self.successes_PK if row])
+        """Mean success over tasks (avg@k): Wilson for one episode per task, else bootstrap over tasks.
+
+        Where every episode or none succeeded the bootstrap sees no spread: then Wilson over tasks.
+        """
+        means = [float(np.mean(row)) for row in self.successes_PK if row]
+        if set(means) <= {0.0, 1.0}:
+            return wilson(int(sum(means)), len(means))
+        return bootstrap_mean(means)
 
     @property
     def mean_turns(self) -> float:

@@ -150,3 +150,9 @@ def test_processes_share_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
                 parts.append({tuple(ids) for ids in engine.finished})
             assert len(scores.successes_PK) == (3 if size == 1 else 2 - rank)
     assert parts[0] | parts[1] == whole and not parts[0] & parts[1]
+
+
+def test_interval_is_not_empty_where_nothing_succeeded() -> None:
+    """The bootstrap of equal values has no spread; four tasks of two failures each do not prove a rate of 0."""
+    interval = Scores("sampled", [[False, False]] * 4, [[1, 1]] * 4).success
+    assert (interval.mean, interval.low) == (0.0, 0.0) and 0.4 < interval.high < 0.5
