@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("runs/learning"))
     parser.add_argument("--config", type=Path, default=ROOT / "examples" / "quickstart.yaml")
     parser.add_argument(
-        "--control-steps", type=int, default=2900, help="updates of the control: about as long as reinforcement takes"
+        "--control-steps", type=int, default=3300, help="updates of the control: about as long as reinforcement takes"
     )
     arguments = parser.parse_args()
     runs: list[dict[str, dict[str, Any]]] = []

@@ -98,6 +98,7 @@ class WarmStartConfig(Section):
     lr: float = Field(2e-3, gt=0)
     warmup_steps: int = Field(20, ge=0)
     final_lr_share: float = Field(0.1, ge=0, le=1, description="cosine down to this share of lr")
+    betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(0.01, ge=0)
 
 

@@ -292,7 +292,7 @@ class Run:
         return Optimizer(
             self.model,
             kind=stage.optimizer,
-            betas=update.betas,
+            betas=stage.betas,
             weight_decay=stage.weight_decay,
             max_grad_norm=update.max_grad_norm,
         )
