@@ -1,6 +1,22 @@
 """Named recipes: credit assignment with the loss settings it goes with."""
 
+from agentrl.algorithms.branching import AEPO, ARPO, TreeGRPO, TreePO
+from agentrl.algorithms.clipping import CISPO, DAPO, GSPO, LOOP, SAPO
+from agentrl.algorithms.critic import POAD, PPO, TurnPPO
 from agentrl.algorithms.gigpo import GiGPO
-from agentrl.algorithms.grpo import GRPO
+from agentrl.algorithms.grpo import GRPO, OPO, RLOO, DrGRPO
+from agentrl.algorithms.hgpo import HGPO
+from agentrl.algorithms.reinforce import OPMD, REC, AsymRE, ReinforcePlusPlus, ReinforcePlusPlusBaseline
+from agentrl.algorithms.spo import SPO
+from agentrl.algorithms.step_rewards import MTGRPO, SRGPO
+from agentrl.algorithms.transforms import D3S, EMPG, SALT, Unlikeliness
 
-BUILTIN = (GRPO, GiGPO)
+BUILTIN = (
+    *(GRPO, DrGRPO, RLOO, OPO, ReinforcePlusPlus, ReinforcePlusPlusBaseline),
+    *(DAPO, GSPO, CISPO, SAPO, LOOP, REC, OPMD, AsymRE),
+    *(GiGPO, HGPO, SRGPO, MTGRPO, SPO),
+    *(SALT, EMPG, D3S, Unlikeliness),
+    *(TreeGRPO, TreePO, ARPO, AEPO),
+    *(PPO, TurnPPO, POAD),
+)
+"""Every algorithm that comes with agentrl."""

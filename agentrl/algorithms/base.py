@@ -4,7 +4,7 @@ import importlib.metadata
 import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -15,25 +15,43 @@ from pydantic import BaseModel, ConfigDict
 from agentrl.credit.table import TurnTable
 from agentrl.errors import ConfigError, nearest
 
+Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches", "continuations"]
+"""What an algorithm may need from a run beyond rewards: columns of turns, a critic, or a sampler that forks."""
+
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
     """How the policy loss is formed from advantages.
 
     Attributes:
+      kind: name of the loss in `agentrl.losses.named`; "ppo" is the clipped family that the next six settings shape.
+      options: arguments of a loss of another kind.
       ratio_level: what a probability ratio is taken over.
-      clip_low: ratios below 1 - clip_low are clipped.
-      clip_high: ratios above 1 + clip_high are clipped.
+      clip_low: ratios below 1 - clip_low are clipped; None for no lower bound.
+      clip_high: ratios above 1 + clip_high are clipped; None for no upper bound.
       dual_clip: bound c of the dual clip for negative advantages; None for none.
+      detached: weigh log π by the clipped ratio instead of differentiating it.
+      keep_high_gradient: keep a bounded gradient above the upper bound.
+      aggregation: what counts the same in an update: a token, a sequence, or (constant) a token whatever its
+        sequence's length, divided by sequences × the longest possible one.
+      entropy_advantage: a of A (1 + a z), z the token's entropy z-scored over the iteration; 0 for none.
+      token_share: share of the tokens, of largest |A| × entropy, that are trained on.
       kl_coef: weight of the divergence from the reference policy; 0 keeps no reference.
       kl_kind: estimator of that divergence.
       entropy_coef: weight of the entropy bonus.
     """
 
+    kind: Literal["ppo", "sapo", "rec", "opmd", "asym_re"] = "ppo"
+    options: Mapping[str, Any] = field(default_factory=dict)
     ratio_level: Literal["token", "turn", "sequence"] = "token"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
+    clip_low: float | None = 0.2
+    clip_high: float | None = 0.2
     dual_clip: float | None = 3.0
+    detached: bool = False
+    keep_high_gradient: bool = False
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    entropy_advantage: float = 0.0
+    token_share: float = 1.0
     kl_coef: float = 0.0
     kl_kind: Literal["k1", "k2", "k3"] = "k3"
     entropy_coef: float = 0.0
@@ -46,7 +64,8 @@ class LossSettings:
 class Recipe(BaseModel):
     """Base of algorithms. Fields are options, with the paper's defaults; class attributes describe it.
 
-    A third party adds one with an entry point of the group ``agentrl.algorithms`` that names a subclass.
+    A third party adds one with an entry point of the group ``agentrl.algorithms`` that names a subclass. One with a
+    memory (SPO's success rates) takes it from `observe` and gives it to checkpoints by `state_dict`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -58,10 +77,32 @@ class Recipe(BaseModel):
     test: ClassVar[str]
     """Path of the test that checks its numbers."""
     loss: ClassVar[LossSettings] = LossSettings()
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    """What a run must provide; one that cannot is refused at its start."""
+    filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "none"
+    """Which groups are trained on, unless the configuration says otherwise: see `agentrl.curriculum`."""
 
     @abstractmethod
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the advantage of each turn, shape (N,), NaN where it is not scored."""
+
+    def required(self) -> frozenset[Need]:
+        """Return what this algorithm with its options needs from a run."""
+        return self.needs
+
+    def group_by(self) -> Literal["group", "task"]:
+        """Return what the table's groups are: trajectories from one initial state, or of one task."""
+        return "group"
+
+    def observe(self, table: TurnTable) -> None:
+        """Remember an iteration's turns, those of all processes, after their advantages were computed."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is remembered, JSON-serialisable."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
 
 
 def recipes() -> dict[str, type[Recipe]]:

@@ -1,4 +1,4 @@
-"""GRPO: every turn of an episode gets the episode's standing in its group."""
+"""GRPO and its near relatives: every turn of an episode gets the episode's standing in its group."""
 
 from typing import ClassVar, Literal
 
@@ -9,6 +9,8 @@ from agentrl import credit
 from agentrl.algorithms.base import LossSettings, Recipe
 from agentrl.credit.table import TurnTable
 
+TEST = "tests/agentrl/credit/test_group_relative.py"
+
 
 class GRPO(Recipe):
     """Group Relative Policy Optimization; ``scale="none"`` is Dr. GRPO's advantage."""
@@ -16,7 +18,7 @@ class GRPO(Recipe):
     name: ClassVar[str] = "grpo"
     title: ClassVar[str] = "episode return against its group"
     paper: ClassVar[str] = "DeepSeekMath, arXiv:2402.03300, sec. 4.1.2"
-    test: ClassVar[str] = "tests/agentrl/credit/test_group_relative.py"
+    test: ClassVar[str] = TEST
     loss: ClassVar[LossSettings] = LossSettings()
 
     scale: Literal["std", "none"] = "std"
@@ -26,3 +28,47 @@ class GRPO(Recipe):
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the episode advantage of each turn."""
         return credit.group_relative(table, scale=self.scale, baseline=self.baseline, weight=self.weight)
+
+
+class DrGRPO(Recipe):
+    """GRPO done right: no division by the standard deviation, and none by the length in the loss."""
+
+    name: ClassVar[str] = "dr_grpo"
+    title: ClassVar[str] = "return minus the group's mean; the loss is summed over tokens"
+    paper: ClassVar[str] = "Dr. GRPO, arXiv:2503.20783, sec. 3"
+    test: ClassVar[str] = TEST
+    loss: ClassVar[LossSettings] = LossSettings(dual_clip=None, aggregation="constant")
+
+    weight: Literal["trajectory", "turn"] = "trajectory"
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Return the centred return of each turn's episode."""
+        return credit.dr_grpo(table, weight=self.weight)
+
+
+class RLOO(Recipe):
+    """REINFORCE leave-one-out; with one update per iteration its clip never acts."""
+
+    name: ClassVar[str] = "rloo"
+    title: ClassVar[str] = "return minus the mean of the other episodes of the group"
+    paper: ClassVar[str] = "Back to Basics, arXiv:2402.14740"
+    test: ClassVar[str] = TEST
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Return the leave-one-out advantage of each turn's episode."""
+        return credit.rloo(table)
+
+
+class OPO(Recipe):
+    """On-policy RL with the baseline of least variance; the paper makes one update per iteration, without clip."""
+
+    name: ClassVar[str] = "opo"
+    title: ClassVar[str] = "return minus the length-weighted mean of the group"
+    paper: ClassVar[str] = "OPO, arXiv:2505.23585"
+    test: ClassVar[str] = TEST
+
+    length: Literal["token", "turn"] = "token"
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Return the advantage of each turn's episode."""
+        return credit.opo(table, length=self.length)

@@ -17,6 +17,7 @@ from agentrl.losses.kl import kl_penalty as kl_penalty
 from agentrl.losses.mismatch import mismatch_weights as mismatch_weights
 from agentrl.losses.mismatch import off_policy_sequence_mask as off_policy_sequence_mask
 from agentrl.losses.mismatch import second_moment_mask as second_moment_mask
+from agentrl.losses.named import NAMED as NAMED
 from agentrl.losses.off_policy import asym_re as asym_re
 from agentrl.losses.off_policy import opmd as opmd
 from agentrl.losses.off_policy import rec as rec

@@ -43,9 +43,19 @@ class Progress:
 
 
 def save_checkpoint(
-    directory: Path, progress: Progress, model: Any, tokenizer: Any, optimizer: Any, config_digest: str, keep: int
+    directory: Path,
+    progress: Progress,
+    model: Any,
+    tokenizer: Any,
+    optimizer: Any,
+    config_digest: str,
+    keep: int,
+    algorithm: dict[str, Any] | None = None,
 ) -> Path:
-    """Write a checkpoint; it appears under its name only when whole. Older ones beyond ``keep`` are removed."""
+    """Write a checkpoint; it appears under its name only when whole. Older ones beyond ``keep`` are removed.
+
+    ``algorithm`` is what it remembers, JSON-serialisable.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     number = progress.step if progress.stage == "warm_start" else progress.iteration
     folder = directory / f"{'warm' if progress.stage == 'warm_start' else 'iteration'}-{number:06d}"
@@ -54,7 +64,7 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     save_policy(partial, model, tokenizer)
     torch.save(optimizer.state_dict(), partial / "optimizer.pt")
-    state = {"progress": asdict(progress), "config_digest": config_digest}
+    state = {"progress": asdict(progress), "config_digest": config_digest, "algorithm": algorithm or {}}
     (partial / "state.json").write_text(json.dumps(state, indent=1))
     if folder.exists():
         os.replace(folder, stale)
@@ -92,6 +102,19 @@ def load_progress(folder: Path, config_digest: str) -> Progress:
             "config.yaml of its run, or choose another run.directory"
         )
     return progress
+
+
+def load_algorithm(folder: Path) -> dict[str, Any]:
+    """Read what the algorithm remembered.
+
+    Raises:
+      CheckpointError: the checkpoint is damaged.
+    """
+    try:
+        remembered: dict[str, Any] = json.loads((folder / "state.json").read_text()).get("algorithm", {})
+    except (OSError, ValueError) as error:
+        raise _damaged(folder, error) from error
+    return remembered
 
 
 def load_optimizer(folder: Path, optimizer: Any) -> None:

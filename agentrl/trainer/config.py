@@ -117,12 +117,25 @@ class RolloutConfig(Section):
 class LossConfig(Section):
     """Policy loss; null keys take the algorithm's defaults."""
 
+    ratio_level: Literal["token", "turn", "sequence"] | None = None
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] | None = None
     clip_low: float | None = Field(None, ge=0)
     clip_high: float | None = Field(None, ge=0)
     dual_clip: float | None = Field(None, gt=1)
     kl_coef: float | None = Field(None, ge=0)
     kl_kind: Literal["k1", "k2", "k3"] | None = None
     entropy_coef: float | None = None
+    entropy_advantage: float | None = Field(None, ge=0, description="a of A (1 + a z), z the token's entropy")
+    token_share: float | None = Field(None, gt=0, le=1, description="share of decisive tokens that are trained on")
+
+
+class FilterConfig(Section):
+    """Which groups of an iteration are trained on."""
+
+    name: Literal["none", "dynamic_sampling", "top_variance"] | None = Field(
+        None, description="dynamic_sampling: returns differ; top_variance: they differ most; null suits the algorithm"
+    )
+    share: float = Field(0.25, gt=0, le=1, description="share of the groups to keep (top_variance only)")
 
 
 class UpdateConfig(Section):
@@ -176,6 +189,7 @@ class Config(Section):
     warm_start: WarmStartConfig = WarmStartConfig()
     algorithm: dict[str, Any] = Field({"name": "gigpo"}, description="name and options: see `agentrl algorithms`")
     rollout: RolloutConfig = RolloutConfig()
+    filter: FilterConfig = FilterConfig()
     loss: LossConfig = LossConfig()
     update: UpdateConfig = UpdateConfig()
     eval: EvalConfig = EvalConfig()

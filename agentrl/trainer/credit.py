@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.algorithms.base import Recipe
 from agentrl.credit.table import TurnTable
+from agentrl.curriculum import GroupFilter, keep_groups
 from agentrl.trainer import distributed
 from agentrl.types import Trajectory
 
@@ -25,18 +26,25 @@ COLUMNS = tuple(
         "verdict",
         "tokens",
         "entropy",
+        "logprob",
+        "parent",
+        "branch_turn",
     ]
 )
 
 
-def turn_columns(trajectories: Sequence[Trajectory]) -> dict[str, list[Any]]:
+def turn_columns(
+    trajectories: Sequence[Trajectory], group_by: Literal["group", "task"] = "group"
+) -> dict[str, list[Any]]:
     """Return the columns of the turn table, a row per turn, trajectory after trajectory."""
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for trajectory in trajectories:
         anchors = [*(turn.anchor for turn in trajectory.turns), None]
-        for turn, next_anchor in zip(trajectory.turns, anchors[1:], strict=True):
+        logprobs = mean_logprobs(trajectory)
+        parent = trajectory.parent
+        for number, (turn, next_anchor) in enumerate(zip(trajectory.turns, anchors[1:], strict=True)):
             row = (
-                trajectory.group,
+                trajectory.group if group_by == "group" else trajectory.task_id,
                 trajectory.id,
                 turn.index,
                 turn.reward,
@@ -47,26 +55,61 @@ def turn_columns(trajectories: Sequence[Trajectory]) -> dict[str, list[Any]]:
                 trajectory.outcome.is_verdict,
                 turn.num_tokens,
                 turn.mean_entropy,
+                logprobs[number],
+                None if parent is None else parent.parent,
+                0 if parent is None else parent.turn,
             )
             for name, value in zip(COLUMNS, row, strict=True):
                 columns[name].append(value)
     return columns
 
 
-def turn_table(trajectories: Sequence[Trajectory]) -> TurnTable:
+def mean_logprobs(trajectory: Trajectory) -> list[float]:
+    """Return the sampler's mean token log-prob of each turn, 0 for a turn without sampled tokens."""
+    count = len(trajectory.turns)
+    total, tokens = np.zeros(count), np.zeros(count)
+    for sequence in trajectory.sequences:
+        turns_A = sequence.turns_L[sequence.action_mask_L]
+        total += np.bincount(turns_A, sequence.behavior_logprobs_L[sequence.action_mask_L], count)[:count]
+        tokens += np.bincount(turns_A, minlength=count)[:count]
+    means: list[float] = (total / np.maximum(tokens, 1.0)).tolist()
+    return means
+
+
+def turn_table(trajectories: Sequence[Trajectory], group_by: Literal["group", "task"] = "group") -> TurnTable:
     """Return the turn table of trajectories."""
-    return TurnTable.from_columns(**turn_columns(trajectories))
+    return TurnTable.from_columns(**turn_columns(trajectories, group_by))
 
 
-def assign_credit(recipe: Recipe, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
-    """Return the advantage of each turn of this process's trajectories, shape (N,).
+def assign_credit(
+    recipe: Recipe, trajectories: Sequence[Trajectory], group_filter: GroupFilter | None = None
+) -> NDArray[np.float64]:
+    """Return the advantage of each turn of this process's trajectories, shape (N,), and let the recipe remember.
 
-    The recipe sees the turns of all processes, so that statistics over the batch do not depend on their number.
+    The recipe sees the turns of all processes, so that statistics over the batch do not depend on their number. Turns
+    of groups that the filter drops are not scored (NaN) and enter no statistic, but are remembered.
     """
-    parts = distributed.gather(turn_columns(trajectories))
+    parts = distributed.gather(turn_columns(trajectories, recipe.group_by()))
     merged = {name: list(chain.from_iterable(part[name] for part in parts)) for name in COLUMNS}
     if not merged["turn"]:
         return np.zeros(0)
     before = sum(len(part["turn"]) for part in parts[: distributed.rank()])
     own = len(parts[distributed.rank()]["turn"])
-    return recipe.advantages(TurnTable.from_columns(**merged))[before : before + own]
+    table = TurnTable.from_columns(**merged)
+    kept = table if group_filter is None else keep_groups(table, group_filter)
+    advantages_N = recipe.advantages(kept)[before : before + own]
+    recipe.observe(table)
+    return advantages_N
+
+
+def num_unscored_groups(trajectories: Sequence[Trajectory], advantages_N: NDArray[np.float64]) -> int:
+    """Return how many groups have a verdict but no scored turn: those that a filter, or the algorithm, dropped."""
+    judged, scored, offset = set(), set(), 0
+    for trajectory in trajectories:
+        if trajectory.turns and trajectory.outcome.is_verdict:
+            judged.add(trajectory.group)
+        end = offset + len(trajectory.turns)
+        if np.isfinite(advantages_N[offset:end]).any():
+            scored.add(trajectory.group)
+        offset = end
+    return len(judged - scored)

@@ -5,7 +5,6 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from agentrl.algorithms.base import make_recipe
 from agentrl.context import action_protocol
 from agentrl.errors import CheckpointError, ConfigError, DataError
 from agentrl.policy import check_policy_folder
@@ -13,7 +12,7 @@ from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.config import Config, num_processes, parse_config
 from agentrl.trainer.run import Run, config_digest
-from agentrl.trainer.setup import check_policy, check_tasks
+from agentrl.trainer.setup import check_algorithm, check_policy, check_tasks
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -73,7 +72,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
 
 def _check(config: Config) -> None:
     """Look at what training and evaluation need before processes are started."""
-    make_recipe(config.algorithm)
+    check_algorithm(config)
     action_protocol(config.context.protocol)
     check_tasks(config)
 

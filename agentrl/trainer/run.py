@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from agentrl import seeding
 from agentrl.algorithms.base import make_recipe
 from agentrl.context import make_context
+from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import load_policy, save_policy
@@ -24,13 +25,20 @@ from agentrl.rollout import Limits, Rollout, RolloutResult, demonstrate, group_s
 from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import spread
-from agentrl.trainer.checkpoint import Progress, latest_checkpoint, load_optimizer, load_progress, save_checkpoint
+from agentrl.trainer.checkpoint import (
+    Progress,
+    latest_checkpoint,
+    load_algorithm,
+    load_optimizer,
+    load_progress,
+    save_checkpoint,
+)
 from agentrl.trainer.config import Config, num_processes
-from agentrl.trainer.credit import assign_credit
+from agentrl.trainer.credit import assign_credit, num_unscored_groups
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
-from agentrl.trainer.setup import describe_policy, env_factory, prepare_policy
+from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
 from agentrl.trainer.update import Updater
 from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
@@ -50,6 +58,7 @@ class Run:
         self.log = RunLog(self.directory)
         self.env_factory = env_factory(config)
         self.recipe = make_recipe(config.algorithm)
+        self._filter = make_filter(config.filter.name or self.recipe.filter, share=config.filter.share)
         self.stop_requested = False
         checkpoint = latest_checkpoint(self.directory / "checkpoints") if resume else None
         self.progress = load_progress(checkpoint, config_digest(config)) if checkpoint else Progress()
@@ -63,6 +72,7 @@ class Run:
         self.optimizer = self._make_optimizer()
         if checkpoint is not None:
             load_optimizer(checkpoint, self.optimizer)
+            self.recipe.load_state_dict(load_algorithm(checkpoint))
         self._prepare_rollouts()
         self.updater = self._make_updater() if self.progress.stage == "reinforce" else None
         self.log.begin(config, self.progress.records)
@@ -106,7 +116,7 @@ class Run:
 
     def assign_credit(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
         """Return the advantage of each turn."""
-        return assign_credit(self.recipe, trajectories)
+        return assign_credit(self.recipe, trajectories, self._filter)
 
     def update(self, trajectories: Sequence[Trajectory], advantages_N: NDArray[np.float64]) -> dict[str, float]:
         """Step the policy; the engine shares its weights, so nothing has to be copied."""
@@ -224,6 +234,7 @@ class Run:
                 self.optimizer,
                 config_digest(self.config),
                 self.config.run.keep_checkpoints,
+                self.recipe.state_dict(),
             )
         distributed.gather(None)
 
@@ -283,6 +294,7 @@ class Run:
         )
         env = self.env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)
+        self._max_turns = context.max_turns or env.max_turns
         env.close()
 
     def _make_optimizer(self) -> Optimizer:
@@ -300,7 +312,15 @@ class Run:
     def _make_updater(self) -> Updater:
         loss = self.recipe.loss.override(self.config.loss.model_dump())
         reference = self._reference() if loss.kl_coef else None
-        return Updater(self.model, reference, self.optimizer, self.config.update, loss, self.config.rollout.temperature)
+        return Updater(
+            self.model,
+            reference,
+            self.optimizer,
+            self.config.update,
+            loss,
+            self.config.rollout.temperature,
+            most_tokens(self.config, self._max_turns),
+        )
 
     def _reference(self) -> Any:
         """Return the frozen policy that reinforcement learning started from; kept on disk for resumption."""
@@ -373,7 +393,18 @@ class Run:
         """Return the iteration's numbers over all processes, and count what was played."""
         trajectories = rollout.trajectories
         turns = [turn for trajectory in trajectories for turn in trajectory.turns]
-        keys = ("episodes", "success", "turns", "reward", "valid", "tokens", "accidents", "scored", "nonzero")
+        keys = (
+            "episodes",
+            "success",
+            "turns",
+            "reward",
+            "valid",
+            "tokens",
+            "accidents",
+            "scored",
+            "nonzero",
+            "dropped",
+        )
         sums = dict(
             zip(
                 keys,
@@ -388,6 +419,7 @@ class Run:
                         float(len(rollout.accidents)),
                         float(np.isfinite(advantages_N).sum()),
                         float((np.nan_to_num(advantages_N) != 0).sum()),
+                        float(num_unscored_groups(trajectories, advantages_N)),
                     ]
                 ),
                 strict=True,
@@ -404,6 +436,7 @@ class Run:
             "valid_actions": sums["valid"] / num_turns,
             "scored_turns": sums["scored"] / num_turns,
             "turns_with_signal": sums["nonzero"] / num_turns,
+            "groups_dropped": sums["dropped"],
             "accidents": sums["accidents"],
             "episodes_total": float(self.progress.episodes),
             "environment_steps_total": float(self.progress.environment_steps),

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import agentrl.env
 from agentrl import seeding
+from agentrl.algorithms.base import Need, Recipe, make_recipe
 from agentrl.context import action_protocol
-from agentrl.env import Info, TextEnv
+from agentrl.env import Info, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
 from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
 from agentrl.rollout import FallibleExpert
@@ -47,6 +48,42 @@ def check_tasks(config: Config) -> None:
         if not len(env.tasks.ids(split)):
             raise ConfigError(f"split {split!r} of {config.env.id} is empty")
     env.close()
+
+
+UNMET: dict[Need, str] = {
+    "ref_logprobs": "credit does not see the reference policy's log-probs",
+    "values": "this trainer has no critic",
+    "branches": "the sampler plays every episode from its start and forks none",
+    "continuations": "the sampler does not play on from the middle of an episode",
+}
+"""Needs that no run of this trainer can meet, and why. It meets the others."""
+
+
+def check_algorithm(config: Config) -> Recipe:
+    """Build the algorithm and check that this run provides what it needs.
+
+    Raises:
+      ConfigError: no such algorithm or option, or a need that is not met; says which and why.
+    """
+    recipe = make_recipe(config.algorithm)
+    for need in sorted(recipe.required()):
+        reason = UNMET.get(need)
+        if need == "snapshots":
+            env = env_factory(config)()
+            if env.snapshot_level is SnapshotLevel.NONE:
+                reason = f"{config.env.id} cannot be snapshotted"
+            env.close()
+        if reason:
+            raise ConfigError(f"algorithm {recipe.name} needs {need}: {reason}; choose another algorithm.name")
+    return recipe
+
+
+def most_tokens(config: Config, max_turns: int | None) -> int:
+    """Return the most tokens that can be sampled in one training sequence: a turn, or an episode."""
+    turn = config.context.max_turn_tokens
+    if config.context.kind == "window":
+        return turn
+    return min(config.context.max_context, turn * (max_turns or config.context.max_context))
 
 
 def prepare_policy(config: Config, folder: Path) -> None:

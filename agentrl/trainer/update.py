@@ -9,12 +9,13 @@ import torch
 from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
-from agentrl.losses import kl_penalty, policy_loss, token_logprobs
+from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import Batch, Sample, micro_batches, mini_batches, pack
 from agentrl.trainer.config import UpdateConfig
 from agentrl.trainer.optimizer import Optimizer
 from agentrl.trainer.packed import packed_hidden_states
+from agentrl.trainer.shaping import shape_tokens
 
 
 def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -28,6 +29,23 @@ def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, T
     return token_logprobs(hidden_AH, weight_VH, batch.targets_A, temperature=temperature, chunk=1024)
 
 
+def policy_term(loss: LossSettings, logprobs_A: Tensor, batch: Batch) -> PolicyLoss:
+    """Return the algorithm's policy loss of each scored token, shape (A,), and metrics."""
+    options = dict(loss.options)
+    if loss.kind == "ppo":
+        options |= {
+            "ratio_level": loss.ratio_level,
+            "clip_low": loss.clip_low,
+            "clip_high": loss.clip_high,
+            "dual_clip": loss.dual_clip,
+            "detached": loss.detached,
+            "keep_high_gradient": loss.keep_high_gradient,
+            "sequence_index": batch.sequence_A,
+            "turn_index": batch.row_A,
+        }
+    return NAMED[loss.kind](logprobs_A, batch.old_logprobs_A, batch.advantages_A, **options)
+
+
 @dataclass(slots=True)
 class Updater:
     """Applies the loss of an algorithm to samples.
@@ -39,6 +57,7 @@ class Updater:
       config: minibatches, epochs, token budget.
       loss: the algorithm's loss settings.
       temperature: that the samples were drawn at.
+      most_tokens: that a sequence can have sampled; the "constant" aggregation divides by it.
     """
 
     model: Any
@@ -47,13 +66,15 @@ class Updater:
     config: UpdateConfig
     loss: LossSettings
     temperature: float = 1.0
+    most_tokens: int = 1
 
     def run(self, samples: Sequence[Sample], *, lr: float, rng: np.random.Generator) -> dict[str, float]:
         """Make ``epochs x minibatches`` updates from this process's samples; return means over all processes.
 
-        Every process must call it, with or without samples. Each update is normalised by the number of scored
-        tokens in its minibatch over all processes, so that the result does not depend on how it was cut.
+        Every process must call it, with or without samples. Each update is normalised by what its minibatch holds
+        over all processes (scored tokens, or sequences), so that the result does not depend on how it was cut.
         """
+        samples = shape_tokens(samples, self.loss)
         if self.config.old_logprobs == "recompute":
             samples = [
                 sample for part in micro_batches(samples, self.config.token_budget) for sample in self._old(part)
@@ -62,11 +83,14 @@ class Updater:
         norms = []
         for _ in range(self.config.epochs):
             for minibatch in mini_batches(samples, self.config.minibatches, rng):
-                [tokens] = distributed.all_sum([float(sum(sample.num_scored for sample in minibatch))])
+                scored = float(sum(sample.num_scored for sample in minibatch))
+                tokens, sequences = distributed.all_sum([scored, float(len(minibatch))])
                 if tokens == 0:
                     continue
+                denominators = {"token_mean": tokens, "sequence_mean": sequences}
+                denominator = denominators.get(self.loss.aggregation, sequences * self.most_tokens)
                 for part in micro_batches(minibatch, self.config.token_budget):
-                    self._backward(pack(part, self.device), tokens, totals)
+                    self._backward(pack(part, self.device), denominator, totals)
                 norms.append(self.optimizer.step(lr))
         return self._means(totals, norms)
 
@@ -75,20 +99,10 @@ class Updater:
         """Where the model is."""
         return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
 
-    def _backward(self, batch: Batch, tokens: float, totals: dict[str, float]) -> None:
-        """Add the gradient of this part of a minibatch of ``tokens`` scored tokens; add its sums to ``totals``."""
+    def _backward(self, batch: Batch, denominator: float, totals: dict[str, float]) -> None:
+        """Add the gradient of this part of a minibatch; add its sums to ``totals``."""
         logprobs_A, entropies_A = score(self.model, batch, self.temperature)
-        loss_A, metrics = policy_loss(
-            logprobs_A,
-            batch.old_logprobs_A,
-            batch.advantages_A,
-            ratio_level=self.loss.ratio_level,
-            clip_low=self.loss.clip_low,
-            clip_high=self.loss.clip_high,
-            dual_clip=self.loss.dual_clip,
-            sequence_index=batch.sequence_A,
-            turn_index=batch.row_A,
-        )
+        loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
         if self.reference is not None:
             with torch.no_grad():
                 ref_logprobs_A, _ = score(self.reference, batch, self.temperature)
@@ -97,7 +111,14 @@ class Updater:
             metrics["ref_kl"] = kl_A.detach().mean()
         if self.loss.entropy_coef:
             loss_A = loss_A - self.loss.entropy_coef * entropies_A
-        (loss_A.sum() / tokens).backward()  # type: ignore[no-untyped-call]
+        weight_A = token_weights(
+            torch.ones_like(loss_A, dtype=torch.bool),
+            mode=self.loss.aggregation,
+            denominator=denominator,
+            sequence_index=batch.sequence_A,
+            dtype=loss_A.dtype,
+        )
+        (loss_A * weight_A).sum().backward()  # type: ignore[no-untyped-call]
         metrics |= {"loss": loss_A.detach().mean(), "entropy": entropies_A.detach().mean()}
         count = len(loss_A)
         totals["tokens"] = totals.get("tokens", 0.0) + count

@@ -5,13 +5,16 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from pydantic import PrivateAttr
 
 from agentrl.algorithms.base import Recipe
 from agentrl.credit import TurnTable
+from agentrl.curriculum import DynamicSampling
 from agentrl.env import Outcome
 from agentrl.trainer import distributed
-from agentrl.trainer.credit import assign_credit, turn_columns, turn_table
-from agentrl.types import Trajectory, Turn
+from agentrl.trainer.credit import assign_credit, num_unscored_groups, turn_columns, turn_table
+from agentrl.types import BranchPoint, Trajectory, Turn
+from tests.agentrl.trainer.samples import sequence, trajectory
 
 
 class Running(Recipe):
@@ -50,7 +53,66 @@ def test_columns() -> None:
         "verdict": [True, True, False],
         "tokens": [2, 3, 2],
         "entropy": [0.0, 0.1, 0.0],
+        "logprob": [0.0, 0.0, 0.0],
+        "parent": [None, None, None],
+        "branch_turn": [0, 0, 0],
     }
+
+
+def test_log_probability_of_a_turn_is_the_mean_of_its_sampled_tokens() -> None:
+    one, two = sequence([-1, 0, 0, -1, 1], seed=1), sequence([-1, 3, 1], seed=2)
+    played = trajectory(one, two)
+    first, second, silent, last = turn_columns([played])["logprob"]
+    assert first == pytest.approx(float(one.behavior_logprobs_L[1:3].mean()))
+    assert second == pytest.approx(float(one.behavior_logprobs_L[4] + two.behavior_logprobs_L[2]) / 2)
+    assert (silent, last) == (0.0, pytest.approx(float(two.behavior_logprobs_L[1])))
+
+
+def test_tokens_of_a_turn_that_was_not_completed_do_not_count() -> None:
+    played = trajectory(sequence([-1, 0, 1]))
+    played.turns.pop()
+    assert len(turn_columns([played])["logprob"]) == 1
+
+
+def test_forked_trajectories_know_their_parents() -> None:
+    root, fork = episode("a", 2), episode("b", 3)
+    fork.parent = BranchPoint("a", 1)
+    columns = turn_columns([root, fork])
+    assert columns["parent"] == [None, None, "a", "a", "a"] and columns["branch_turn"] == [0, 0, 1, 1, 1]
+    table = turn_table([root, fork])
+    assert table.need("parent").tolist() == [-1, -1, 0, 0, 0] and table.need("branch_turn").tolist() == [0, 0, 1, 1, 1]
+
+
+def test_groups_may_be_tasks() -> None:
+    one, two = episode("a", 1), episode("b", 1)
+    two.group = "another"
+    assert turn_table([one, two]).num_groups == 2
+    assert turn_table([one, two], "task").group_labels == ["task"]
+
+
+class Remembering(Running):
+    """Keeps the rewards that it was shown."""
+
+    _seen: list[list[float]] = PrivateAttr(default_factory=list)
+
+    def observe(self, table: TurnTable) -> None:
+        self._seen.append(table.reward_N[table.verdict_N].tolist())
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        return np.where(table.verdict_N, super().advantages(table), np.nan)
+
+
+def test_dropped_groups_are_not_scored_but_remembered() -> None:
+    played = [episode("a", 1), episode("b", 2), episode("c", 1), episode("d", 1)]
+    for one in played[2:]:
+        one.group = "all equal"
+    recipe = Remembering()
+    advantages = assign_credit(recipe, played, DynamicSampling())
+    np.testing.assert_array_equal(advantages, [0.0, 1.0, 2.0, np.nan, np.nan])
+    assert recipe._seen == [[0.0, 0.0, 0.5, 0.0, 0.0]]
+    assert num_unscored_groups(played, advantages) == 1
+    played[2].outcome = played[3].outcome = Outcome.ENV_ERROR
+    assert num_unscored_groups(played, advantages) == 0, "a group without a verdict was not dropped but lost"
 
 
 def test_table_knows_what_is_the_same() -> None:

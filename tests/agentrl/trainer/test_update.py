@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from agentrl import seeding
+from agentrl import losses, seeding
+from agentrl.algorithms import AEPO, CISPO, GSPO, LOOP, REC, SAPO
 from agentrl.algorithms.base import LossSettings
 from agentrl.trainer.batch import Sample, pack
 from agentrl.trainer.config import UpdateConfig
 from agentrl.trainer.optimizer import Optimizer
-from agentrl.trainer.update import Updater, score
+from agentrl.trainer.update import Updater, policy_term, score
 from tests.agentrl.engines.tiny import build
 from tests.agentrl.trainer.samples import NAN, samples
 
@@ -95,7 +96,17 @@ def test_score(model: Any, batch: list[Sample], temperature: float) -> None:
     torch.testing.assert_close(entropies_A, torch.cat([entropies for _, entropies in by_hand]))
 
 
-@pytest.mark.parametrize("loss", [PLAIN, LossSettings(ratio_level="turn"), LossSettings(ratio_level="sequence")])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        PLAIN,
+        LossSettings(ratio_level="turn"),
+        LossSettings(ratio_level="sequence", aggregation="sequence_mean"),
+        LossSettings(kind="sapo", aggregation="constant"),
+        LossSettings(entropy_advantage=0.2, keep_high_gradient=True, token_share=0.5),
+        LossSettings(clip_low=None, detached=True, dual_clip=None),
+    ],
+)
 @pytest.mark.parametrize("old_logprobs", ["behavior", "recompute"])
 def test_the_cut_into_micro_batches_does_not_matter(
     model: Any, batch: list[Sample], loss: LossSettings, old_logprobs: str
@@ -128,6 +139,58 @@ def test_on_policy_gradient_is_that_of_advantage_times_log_probability(model: An
         -sum(float(np.nansum(sample.advantages_L)) for sample in batch) / tokens, abs=1e-6
     )
     assert metrics["ratio_mean"] == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss", "function"),
+    [
+        (PLAIN, lambda *tensors: losses.policy_loss(*tensors, dual_clip=None)),
+        (CISPO.loss, losses.cispo),
+        (LOOP.loss, losses.loop),
+        (SAPO.loss, losses.sapo),
+        (AEPO.loss, losses.aepo),
+        (REC.loss, losses.rec),
+        (LossSettings(kind="opmd", options={"coefficient": 3.0}), lambda *t: losses.opmd(*t, coefficient=3.0)),
+    ],
+    ids=["ppo", "cispo", "loop", "sapo", "aepo", "rec", "opmd"],
+)
+def test_named_losses(model: Any, batch: list[Sample], loss: LossSettings, function: Any) -> None:
+    packed = pack(batch)
+    logprobs_A, _ = score(model, packed)
+    logprobs_A = logprobs_A.detach().requires_grad_()
+    ours, metrics = policy_term(loss, logprobs_A, packed)
+    expected = function(logprobs_A, packed.old_logprobs_A, packed.advantages_A)
+    assert ours.equal(expected.loss_L) and metrics.keys() == expected.metrics.keys()
+    gradients = [torch.autograd.grad(value.sum(), logprobs_A)[0] for value in (ours, expected.loss_L)]
+    assert gradients[0].equal(gradients[1]) and gradients[0].abs().sum() > 0
+
+
+def test_gspo_has_one_ratio_per_sequence(model: Any, batch: list[Sample]) -> None:
+    packed = pack(batch)
+    logprobs_A, _ = score(model, packed)
+    ours, _ = policy_term(GSPO.loss, logprobs_A, packed)
+    expected = losses.gspo(logprobs_A, packed.old_logprobs_A, packed.advantages_A, sequence_index=packed.sequence_A)
+    assert ours.equal(expected.loss_L)
+
+
+def test_aggregation_by_hand(model: Any, batch: list[Sample]) -> None:
+    batch = on_policy(model, batch)
+    terms = []
+    for sample in batch:
+        advantages_A = torch.as_tensor(sample.advantages_L[np.isfinite(sample.advantages_L)]).float()
+        terms.append(-advantages_A * logprobs_by_hand(model, sample)[0])
+    expected = {
+        "token_mean": torch.cat(terms).mean(),
+        "sequence_mean": torch.stack([term.mean() for term in terms]).mean(),
+        "constant": torch.cat(terms).sum() / (len(terms) * 7),
+    }
+    for aggregation, total in expected.items():
+        recorder = Recorder(model)
+        loss = replace(PLAIN, aggregation=aggregation)
+        updater = Updater(model, None, recorder, UpdateConfig(minibatches=1, token_budget=20), loss, most_tokens=7)
+        updater.run(batch, lr=0.1, rng=seeding.generator(0, "deal"))
+        gradient = torch.autograd.grad(total, list(model.parameters()), retain_graph=True)
+        assert_close(recorder.gradients[0], gradient, tolerance=1e-6)
 
 
 def test_divergence_from_oneself_is_nothing(model: Any, batch: list[Sample]) -> None:

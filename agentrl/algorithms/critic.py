@@ -1,0 +1,94 @@
+"""Algorithms with a critic: advantages of tokens from values. A run needs one to use them."""
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from pydantic import Field
+
+from agentrl import credit
+from agentrl.algorithms.base import LossSettings, Need, Recipe
+from agentrl.credit.table import TurnTable
+from agentrl.errors import ConfigError
+
+Estimate = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+class CriticRecipe(Recipe):
+    """Base of algorithms whose advantages belong to tokens."""
+
+    test: ClassVar[str] = "tests/agentrl/credit/test_gae.py"
+    needs: ClassVar[frozenset[Need]] = frozenset({"values"})
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Refuse: turns without values have none."""
+        raise ConfigError(f"{self.name} has no advantages without a critic: use token_advantages with its values")
+
+    @abstractmethod
+    def token_advantages(
+        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+    ) -> Estimate:
+        """Return advantages and value targets of the sampled tokens, each shape (L,).
+
+        Args:
+          rewards: of each token, 0 but at turn ends.
+          values: the critic's.
+          segments: trajectory of each token, contiguous.
+          is_turn_end: True at the last token of each turn.
+        """
+
+
+class PPO(CriticRecipe):
+    """Proximal policy optimization with generalised advantage estimation over tokens."""
+
+    name: ClassVar[str] = "ppo"
+    title: ClassVar[str] = "GAE over tokens"
+    paper: ClassVar[str] = "GAE, arXiv:1506.02438, Eq. 16; PPO, arXiv:1707.06347, Eq. 7"
+
+    gamma: float = Field(1.0, ge=0, le=1)
+    lam: float = Field(1.0, ge=0, le=1)
+
+    def token_advantages(
+        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+    ) -> Estimate:
+        """Every token is a step."""
+        return credit.gae(rewards, values, segments, discount=self.gamma, lam=self.lam)
+
+
+class TurnPPO(CriticRecipe):
+    """PPO with bi-level GAE: over turns, then inside each."""
+
+    name: ClassVar[str] = "turn_ppo"
+    title: ClassVar[str] = "GAE over turns, then over the tokens of each"
+    paper: ClassVar[str] = "VAGEN, arXiv:2510.16907; RAGEN, arXiv:2504.20073"
+
+    gamma_turn: float = Field(0.95, ge=0, le=1)
+    lam_turn: float = Field(1.0, ge=0, le=1)
+    gamma_token: float = Field(1.0, ge=0, le=1)
+    lam_token: float = Field(1.0, ge=0, le=1)
+
+    def token_advantages(
+        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+    ) -> Estimate:
+        """A turn's target is the reward of its last token."""
+        return credit.bilevel_gae(rewards, values, segments, is_turn_end, **self.model_dump())
+
+
+class POAD(CriticRecipe):
+    """Policy optimization with action decomposition: time passes between actions, not between their tokens."""
+
+    name: ClassVar[str] = "poad"
+    title: ClassVar[str] = "GAE over tokens, discounted at turn ends only"
+    paper: ClassVar[str] = "POAD, arXiv:2405.15821"
+    loss: ClassVar[LossSettings] = LossSettings(entropy_coef=0.01)
+
+    gamma: float = Field(0.95, ge=0, le=1)
+    lam: float = Field(0.95, ge=0, le=1)
+
+    def token_advantages(
+        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+    ) -> Estimate:
+        """Every token is a step that takes no time unless it ends a turn."""
+        discount_L = credit.turn_discounts(is_turn_end, self.gamma)
+        return credit.gae(rewards, values, segments, discount=discount_L, lam=self.lam)

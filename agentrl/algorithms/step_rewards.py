@@ -1,0 +1,58 @@
+"""Algorithms for worlds that reward steps: SRGPO compares them at random, MT-GRPO turn by turn."""
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from agentrl import credit
+from agentrl.algorithms.base import LossSettings, Recipe
+from agentrl.credit.table import TurnTable
+
+
+class SRGPO(Recipe):
+    """Step Reward Group Policy Optimization. The reward of a turn is its step reward, less the price of a mistake."""
+
+    name: ClassVar[str] = "srgpo"
+    title: ClassVar[str] = "episode return, plus the turn's reward against random other turns"
+    paper: ClassVar[str] = "SRGPO (SeeNav-Agent), arXiv:2512.02631"
+    test: ClassVar[str] = "tests/agentrl/credit/test_srgpo.py"
+    loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.01)
+
+    group_size: int | None = Field(16, gt=0)
+    step_weight: float = Field(0.5, ge=0)
+    within: Literal["batch", "group"] = "batch"
+    invalid_penalty: float = Field(0.1, ge=0)
+    seed: int = 0
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Return the joint advantage of each turn."""
+        priced = table.with_reward(table.reward_N - self.invalid_penalty * table.invalid_N)
+        return credit.srgpo(
+            priced, seed=self.seed, group_size=self.group_size, within=self.within, step_weight=self.step_weight
+        )
+
+
+class MTGRPO(Recipe):
+    """Multi-turn GRPO: the last turn's reward is the outcome, those before it are turn rewards.
+
+    An invalid action costs ``invalid_penalty`` of its turn's reward, which the paper does not have. Where only the end
+    is rewarded and nothing is priced, this is GRPO.
+    """
+
+    name: ClassVar[str] = "mt_grpo"
+    title: ClassVar[str] = "outcome against the group, plus turn rewards against the same turn of the group"
+    paper: ClassVar[str] = "MT-GRPO, arXiv:2505.11821; more than two turns: GTPO, arXiv:2511.14846"
+    test: ClassVar[str] = "tests/agentrl/credit/test_multi_turn.py"
+
+    turn_weight: float = Field(1.0, ge=0)
+    gamma: float = Field(1.0, ge=0, le=1)
+    invalid_penalty: float = Field(0.0, ge=0)
+
+    def advantages(self, table: TurnTable) -> NDArray[np.float64]:
+        """Return the outcome and turn advantage of each turn."""
+        is_last_N = table.left_N == 0
+        outcome = table.with_reward(np.where(is_last_N, table.reward_N, 0.0))
+        turn_N = np.where(is_last_N, 0.0, table.reward_N) - self.invalid_penalty * table.invalid_N
+        return credit.mt_grpo(outcome, turn_reward=turn_N, turn_weight=self.turn_weight, gamma=self.gamma)

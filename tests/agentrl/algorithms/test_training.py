@@ -1,0 +1,152 @@
+"""Every algorithm trains an iteration on the maze, or is refused with the reason."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from agentrl.algorithms import BUILTIN
+from agentrl.algorithms.base import Need, Recipe
+from agentrl.algorithms.grpo import GRPO
+from agentrl.env import SnapshotLevel
+from agentrl.errors import ConfigError
+from agentrl.trainer.checkpoint import latest_checkpoint, load_algorithm
+from agentrl.trainer.loop import run_training
+from agentrl.trainer.run import Run
+from agentrl.trainer.setup import UNMET, check_algorithm, most_tokens
+from tests.agentrl.trainer.tiny import tiny_config
+
+RUNNABLE = [recipe for recipe in BUILTIN if not recipe().required() & UNMET.keys()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a model is slower on more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A policy that sometimes finds the way out."""
+    directory = tmp_path_factory.mktemp("algorithms") / "warm"
+    config = tiny_config(
+        directory, run={"iterations": 0, "save_trajectories_every": 0}, eval={"tasks": 1, "greedy": False}
+    )
+    assert run_training(config) == 0
+    return directory / "policy"
+
+
+def config_for(directory: Path, policy: Path | None = None, **changes: Any) -> Any:
+    changes = {
+        "warm_start": {"steps": 0, "demonstrations": 0},
+        "eval": {"tasks": 1, "greedy": False},
+        "run": {"iterations": 1, "save_trajectories_every": 0},
+        "update": {"minibatches": 2, "token_budget": 2048},
+    } | changes
+    if policy is not None:
+        changes["policy"] = {"path": str(policy)}
+    return tiny_config(directory, **changes)
+
+
+@pytest.mark.parametrize("recipe", RUNNABLE, ids=lambda recipe: recipe.name)
+def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> None:
+    config = config_for(tmp_path / "run", policy, algorithm={"name": recipe.name})
+    check_algorithm(config)
+    with Run(config, resume=False) as run:
+        run.warm_start()
+        before = {name: weight.clone() for name, weight in run.model.state_dict().items()}
+        rollout = run.collect()
+        advantages = run.assign_credit(rollout.trajectories)
+        metrics = run.update(rollout.trajectories, advantages)
+        run.record(rollout, advantages, metrics)
+        changed = any(not weight.equal(before[name]) for name, weight in run.model.state_dict().items())
+        dropped = run._totals(rollout, advantages)["groups_dropped"]
+    assert {trajectory.success for trajectory in rollout.trajectories} == {True, False}, "there is something to learn"
+    assert np.nanmax(np.abs(advantages)) > 0 and changed
+    assert all(np.isfinite(value) for value in metrics.values())
+    assert metrics["grad_norm"] > 0
+    if recipe.filter == "none" and recipe.name != "d3s":
+        assert dropped == 0
+
+
+def test_what_is_refused() -> None:
+    assert {recipe.name for recipe in BUILTIN} - {recipe.name for recipe in RUNNABLE} == {
+        *("ppo", "turn_ppo", "poad"),
+        *("tree_grpo", "treepo", "arpo"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        ({"name": "ppo"}, "algorithm ppo needs values: this trainer has no critic; choose another"),
+        ({"name": "tree_grpo"}, "algorithm tree_grpo needs branches: the sampler plays every episode from its start"),
+        ({"name": "salt", "base": "treepo"}, "algorithm salt needs branches: "),
+    ],
+)
+def test_refused_before_anything_is_written(algorithm: dict[str, Any], message: str, tmp_path: Path) -> None:
+    config = config_for(tmp_path / "run", algorithm=algorithm)
+    with pytest.raises(ConfigError) as caught:
+        run_training(config)
+    assert str(caught.value).startswith(message)
+    assert not (tmp_path / "run").exists()
+
+
+class Forking(GRPO):
+    """Needs states that can be restored."""
+
+    name: ClassVar[str] = "forking"
+    needs: ClassVar[frozenset[Need]] = frozenset({"snapshots"})
+
+
+def test_snapshots_depend_on_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from agentrl import algorithms
+    from agentrl_envs.maze import MazeEnv
+
+    monkeypatch.setattr(algorithms, "BUILTIN", (Forking,))
+    config = config_for(tmp_path, algorithm={"name": "forking"})
+    assert isinstance(check_algorithm(config), Forking)
+    monkeypatch.setattr(MazeEnv, "snapshot_level", SnapshotLevel.NONE)
+    with pytest.raises(ConfigError, match="agentrl/Maze-v0 cannot be snapshotted"):
+        check_algorithm(config)
+
+
+def test_filter_of_the_configuration_comes_first(policy: Path, tmp_path: Path) -> None:
+    changes = {"algorithm": {"name": "grpo"}, "filter": {"name": "top_variance", "share": 0.25}}
+    with Run(config_for(tmp_path / "run", policy, **changes), resume=False) as run:
+        rollout = run.collect()
+        advantages = run.assign_credit(rollout.trajectories)
+        assert run._totals(rollout, advantages)["groups_dropped"] == 3
+    changes = {"algorithm": {"name": "dapo"}, "filter": {"name": "none"}}
+    with Run(config_for(tmp_path / "other", policy, **changes), resume=False) as run:
+        assert np.isfinite(run.assign_credit(run.collect().trajectories)).all()
+
+
+def test_memory_goes_through_a_checkpoint(policy: Path, tmp_path: Path) -> None:
+    config = config_for(tmp_path / "run", policy, algorithm={"name": "spo"}, rollout={"group_size": 1})
+    with Run(config, resume=False) as run:
+        run.warm_start()
+        played = run.collect().trajectories
+        run.assign_credit(played)
+        run.checkpoint()
+        remembered = run.recipe.state_dict()
+    assert set(remembered["tasks"]) == {trajectory.task_id for trajectory in played}
+    folder = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert folder is not None and load_algorithm(folder) == remembered
+    with Run(config, resume=True) as run:
+        assert run.recipe.state_dict() == remembered
+
+
+def test_most_tokens_of_a_sequence(tmp_path: Path) -> None:
+    def most(max_turns: int | None, **context: Any) -> int:
+        config = config_for(tmp_path, context={"max_turn_tokens": 6, "max_context": 192, **context})
+        return most_tokens(config, max_turns)
+
+    assert most(None) == 192 and most(5) == 30 and most(100) == 192
+    assert most(None, kind="window") == 6
