@@ -1,4 +1,4 @@
-"""The command line: ``agentrl train | eval | play | envs | algorithms``."""
+"""The command line: ``agentrl train | eval | play | envs | algorithms | credit``."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from agentrl.errors import AgentrlError
+from agentrl.errors import AgentrlError, DataError
 
 app = typer.Typer(
     name="agentrl",
@@ -102,6 +102,30 @@ def algorithms() -> None:
         options = "\n".join(f"{key}={field.default!r}" for key, field in recipe.model_fields.items())
         table.add_row(name, f"{recipe.title}\n{recipe.paper}\n{recipe.test}", options)
     Console().print(table)
+
+
+@app.command("credit")
+def study_credit(
+    run: Annotated[Path, typer.Argument(help="directory of a run with stored trajectories")],
+    estimators: Annotated[str, typer.Option(help="algorithms to compare, separated by commas")] = "grpo,gigpo,salt",
+    iteration: Annotated[int | None, typer.Option(help="which stored iteration; default: the newest")] = None,
+    output: Annotated[Path | None, typer.Option(help="where the PNG goes; default: RUN/credit.png")] = None,
+) -> None:
+    """Compare what a run's episodes would have earned under several estimators: tables and a picture."""
+    from agentrl.lab import credit_study
+
+    chosen, trajectories = credit_study.load_episodes(run, iteration)
+    names = [name.strip() for name in estimators.split(",")]
+    study = credit_study.study_credit(trajectories, names)
+    path = output or run / "credit.png"
+    if not path.parent.is_dir():
+        raise DataError(f"no folder {path.parent} for {path.name}: make it, or choose another --output")
+    credit_study.plot_study(study, path)
+    console = Console()
+    console.print(f"iteration {chosen} of {run}")
+    for table in credit_study.study_tables(study):
+        console.print(table)
+    console.print(f"picture: {path}")
 
 
 def _table(first: str, *others: str, title: str) -> Table:

@@ -189,8 +189,9 @@ def test_without_the_packages_for_training(
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, output, _ = run(capsys, "--help")
     assert code == 0
-    assert all(command in output for command in ("train", "eval", "play", "envs", "algorithms"))
-    for command in ("train", "eval", "play", "envs", "algorithms"):
+    commands = ("train", "eval", "play", "envs", "algorithms", "credit")
+    assert all(command in output for command in commands)
+    for command in commands:
         code, output, _ = run(capsys, command, "--help")
         assert code == 0 and "Usage" in output
 
