@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from agentrl import credit
 from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.algorithms.grpo import GRPO
-from agentrl.algorithms.transforms import Transform
+from agentrl.algorithms.transform import Transform
 from agentrl.credit.table import TurnTable
 
 BRANCHES: frozenset[Need] = frozenset({"branches"})

@@ -1,53 +1,17 @@
-"""Transforms: algorithms that change the advantages, or the rewards, of another one."""
+"""SALT, EMPG, D3S and the unlikeliness reward: each over any other algorithm."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field
 
 from agentrl import credit
-from agentrl.algorithms.base import LossSettings, Need, Recipe, make_recipe
+from agentrl.algorithms.base import LossSettings, Need
+from agentrl.algorithms.transform import Transform
 from agentrl.credit.table import TurnTable
 
 TEST = "tests/agentrl/credit/test_transforms.py"
-
-
-class Transform(Recipe):
-    """An algorithm over another: ``base`` is its name, or a mapping with its name and options. The loss is its own."""
-
-    base: dict[str, Any] = Field(default={"name": "grpo"})
-    _inner: Recipe = PrivateAttr()
-
-    @field_validator("base", mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    def model_post_init(self, context: Any) -> None:
-        """Make the base."""
-        self._inner = make_recipe(self.base)
-
-    def required(self) -> frozenset[Need]:
-        """Return what this and its base need."""
-        return self.needs | self._inner.required()
-
-    def group_by(self) -> Literal["group", "task"]:
-        """Return the base's groups."""
-        return self._inner.group_by()
-
-    def observe(self, table: TurnTable) -> None:
-        """Let the base remember."""
-        self._inner.observe(table)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what the base remembers."""
-        return self._inner.state_dict()
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what the base remembered."""
-        self._inner.load_state_dict(state)
 
 
 class SALT(Transform):
