@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from typing import Self
 
 import numpy as np
 
@@ -70,6 +71,21 @@ class FallibleExpert:
         self._renew = renew
         self._departed = self._lapsed = False
 
+    @classmethod
+    def of(cls, env: TextEnv, rng: np.random.Generator, *, forget: float | None = None, **chances: float) -> Self:
+        """Return a fallible version of an environment's own expert, for the episode that has just begun.
+
+        Args:
+          env: after ``reset``.
+          rng: draws the expert's choices and the errors.
+          forget: None is 0 for an expert of the environment's own, which may be expected to watch what happens, and
+            1 for the contract's default one, whose plan is worthless after a departure.
+          chances: ``wander``, ``mistake``, ``lapse``.
+        """
+        renew = partial(env.expert, rng)
+        forget = float(type(env).expert is TextEnv.expert) if forget is None else forget
+        return cls(renew(), rng, forget=forget, renew=renew, **chances)
+
     def __call__(self, observation: str, info: Info) -> str:
         """Return the action for this turn.
 
@@ -120,8 +136,7 @@ def demonstrate(
       seed: of environments and errors.
       wander: see :class:`FallibleExpert`.
       mistake: see there.
-      forget: see there. None is 0 for an expert of the environment's own, which may be expected to watch what
-        happens, and 1 for the contract's default one, whose plan is worthless after a departure.
+      forget: see :meth:`FallibleExpert.of`.
       lapse: see :class:`FallibleExpert`.
       limits: of each demonstration, as in a rollout; a message that would not fit is not begun.
 
@@ -131,8 +146,6 @@ def demonstrate(
       Exception: whatever the environment or its expert raises: a demonstrator has to be debugged, not retried.
     """
     env = env_factory()
-    if forget is None:
-        forget = float(type(env).expert is TextEnv.expert)
     say = lru_cache(maxsize=65536)(partial(_completion, context))
     trajectories = []
     try:
@@ -140,10 +153,7 @@ def demonstrate(
             record = EpisodeRecord(context, spec)
             record.begin(*env.reset(seed=spec.env_seed, options={"task": spec.task_id}))
             rng = generator(seed, "demonstrator", index)
-            renew = partial(env.expert, rng)
-            expert = FallibleExpert(
-                renew(), rng, wander=wander, mistake=mistake, forget=forget, lapse=lapse, renew=renew
-            )
+            expert = FallibleExpert.of(env, rng, wander=wander, mistake=mistake, forget=forget, lapse=lapse)
             _play(env, expert, record, say, limits)
             trajectories.append(record.close())
     finally:

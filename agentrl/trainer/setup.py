@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from string import Template
 from typing import Any, cast
@@ -123,9 +122,7 @@ def environment_texts(config: Config) -> Iterator[str]:
         rng = seeding.generator(config.run.seed, "tokenizer", episode)
         task = env.tasks.sample(config.env.train_split, rng)
         observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task})
-        renew = partial(env.expert, rng)
-        forget = float(type(env).expert is TextEnv.expert)
-        expert = FallibleExpert(renew(), rng, wander=0.2, forget=forget, renew=renew)
+        expert = FallibleExpert.of(env, rng, wander=0.2)
         yield observation
         ended = False
         while not ended:
