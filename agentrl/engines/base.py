@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, EngineError
 from agentrl.types import StopReason
 
 
@@ -79,8 +79,16 @@ class Engine(Protocol):
     def open(self, seed: int) -> int:
         """Begin an empty session whose sampling is seeded by ``seed``; return its handle."""
 
-    def fork(self, session: int, seed: int) -> int:
-        """Begin a session that continues ``session`` from its present state, with a seed of its own."""
+    def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
+        """Begin a session that continues from the first ``length`` ids of ``session``, with a seed of its own.
+
+        ``length`` counts every id fed or sampled so far; None takes all of them. So whether to branch can be decided
+        after a turn was sampled: ``length`` is then what the session held right after the observation was fed. With
+        the seed of ``session`` the fork samples the same tokens.
+
+        Raises:
+          EngineError: unknown session, or ``length`` is not in 1 to the number of ids held.
+        """
 
     def release(self, session: int) -> None:
         """Forget a session."""
@@ -93,3 +101,16 @@ class Engine(Protocol):
         Raises:
           EngineError: unknown session, empty prompt, or no room to sample a token after ``new_ids``.
         """
+
+
+def check_fork_length(length: int | None, held: int) -> int:
+    """Return how many of the ``held`` ids of a session its fork takes.
+
+    Raises:
+      EngineError: ``length`` is not in 1 to ``held``.
+    """
+    if length is None:
+        return held
+    if not 1 <= length <= held:
+        raise EngineError(f"cannot fork after {length} ids: the session holds {held}, so length is from 1 to {held}")
+    return length

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.engines.base import Completion, SamplingParams
+from agentrl.engines.base import Completion, SamplingParams, check_fork_length
 from agentrl.errors import EngineError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
@@ -29,13 +29,16 @@ class Line:
 
 
 Script = Callable[[NDArray[np.int32], np.random.Generator], str | Line]
-"""(ids of the whole session so far, the session's generator) -> the turn; text is encoded by the tokenizer."""
+"""(ids of the whole session so far, a generator) -> the turn; text is encoded by the tokenizer.
+
+The generator depends on the session's seed and the number of ids, so forks with an equal seed draw equal numbers.
+"""
 
 
 @dataclass(slots=True)
 class _Session:
     ids: NDArray[np.int32]
-    rng: np.random.Generator
+    seed: int
 
 
 class ScriptedEngine:
@@ -73,16 +76,17 @@ class ScriptedEngine:
         return len(self._sessions)
 
     def open(self, seed: int) -> int:
-        """Begin an empty session; ``seed`` seeds the generator that the script is given."""
-        return self._add(_Session(np.empty(0, np.int32), generator(seed, "engine")))
+        """Begin an empty session; ``seed`` seeds the generators that the script is given."""
+        return self._add(_Session(np.empty(0, np.int32), seed))
 
-    def fork(self, session: int, seed: int) -> int:
-        """Begin a session that continues ``session`` from its present state, with a seed of its own.
+    def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
+        """Begin a session that continues from the first ``length`` ids of ``session`` (None: all of them).
 
         Raises:
-          EngineError: unknown session.
+          EngineError: unknown session, or ``length`` is not in 1 to the number of ids held.
         """
-        return self._add(_Session(self._get(session).ids, generator(seed, "engine")))
+        ids = self._get(session).ids
+        return self._add(_Session(ids[: check_fork_length(length, len(ids))], seed))
 
     def release(self, session: int) -> None:
         """Forget a session.
@@ -106,7 +110,7 @@ class ScriptedEngine:
         room = self._max_context - len(ids)
         if room < 1:
             raise EngineError(f"{len(ids)} ids leave no room to sample in a context of {self._max_context}")
-        said = self._script(ids, state.rng)
+        said = self._script(ids, generator(state.seed, "engine", len(ids)))
         line = Line(self._tokenizer.encode(said, add_special_tokens=False)) if isinstance(said, str) else said
         if not len(line.ids):
             raise EngineError("the script said nothing: a turn has at least one token")

@@ -10,14 +10,14 @@ import asyncio
 import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentrl.engines.base import Completion, SamplingParams
+from agentrl.engines.base import Completion, SamplingParams, check_fork_length
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel, refuse_unsupported
 from agentrl.engines.sampling import Mix, sample
@@ -35,11 +35,11 @@ _MAX_GAP = 2.0
 
 @dataclass(slots=True, eq=False)
 class _Session:
-    """One conversation: ``length`` positions cached in ``slot``, then the ``pending`` token."""
+    """One conversation: all its ``ids``; the first ``length`` are cached in ``slot``, all but the last when idle."""
 
     slot: int
+    ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     length: int = 0
-    pending: int | None = None
     request: "_Request | None" = None
     is_lost: bool = False
 
@@ -174,19 +174,21 @@ class TransformersEngine:
         self._sessions[self._next_handle] = session
         return self._next_handle
 
-    def fork(self, session: int, seed: int) -> int:
-        """Begin a session that continues ``session`` from its present state, with a seed of its own.
+    def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
+        """Begin a session that continues from the first ``length`` ids of ``session`` (None: all of them).
 
-        The keys and values are copied; with the seed of ``session`` it would sample the same.
+        The keys and values are copied; with the seed of ``session`` the fork samples the same.
 
         Raises:
-          EngineError: unknown or busy session, or all slots are taken.
+          EngineError: unknown or busy session, all slots are taken, or ``length`` is not in 1 to the ids held.
         """
         parent = self._idle_session(session)
+        held = check_fork_length(length, len(parent.ids))
         handle = self.open(seed)
         child = self._sessions[handle]
-        child.length, child.pending = parent.length, parent.pending
-        self._cache.copy(parent.slot, child.slot, parent.length)
+        # The last id is pending, as after a turn, so it need not be cached: the next turn feeds it.
+        child.ids, child.length = parent.ids[:held], max(0, held - 1)
+        self._cache.copy(parent.slot, child.slot, child.length)
         return handle
 
     def release(self, session: int) -> None:
@@ -238,19 +240,19 @@ class TransformersEngine:
             raise EngineError(f"new_ids must be a non-empty vector of ids, got shape {ids.shape}")
         if ids.min() < 0 or ids.max() >= vocab_size:
             raise EngineError(f"new_ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size} ids")
-        pending = [] if session.pending is None else [session.pending]
-        tokens = np.concatenate([np.asarray(pending, np.int64), ids])
-        start = session.length + len(tokens) - 1
+        start = len(session.ids) + len(ids) - 1
         room = self._max_context - 1 - start
         if room < 1:
             raise EngineError(
-                f"{len(ids)} new ids after {session.length + len(pending)} leave no room to sample in a context "
+                f"{len(ids)} new ids after {len(session.ids)} leave no room to sample in a context "
                 f"of {self._max_context}: raise max_context or shorten the observation"
             )
         end = start + min(params.max_tokens, room)
+        rule = self._rules.index(params)
         future = asyncio.get_running_loop().create_future()
-        request = _Request(session, tokens[:-1], start, end, self._rules.index(params), params, future)
-        session.pending, session.request = int(tokens[-1]), request
+        session.ids = np.concatenate([session.ids, ids])
+        request = _Request(session, session.ids[session.length : -1], start, end, rule, params, future)
+        session.request = request
         self._waiting.append(request)
         return request
 
@@ -326,22 +328,20 @@ class TransformersEngine:
         """Compute keys and values of everything that ``requests`` feed, then let them decode."""
         for request in requests:
             self._running[request.session.slot] = request
-        pending = sorted((r for r in requests if len(r.fed)), key=lambda r: len(r.fed), reverse=True)
-        while pending:
-            width = min(len(pending[0].fed), self._prefill_tokens)
+        waiting = sorted((r for r in requests if len(r.fed)), key=lambda r: len(r.fed), reverse=True)
+        while waiting:
+            width = min(len(waiting[0].fed), self._prefill_tokens)
             size = max(1, self._prefill_tokens // width)
             # Much shorter rows wait for a group of their own: padding them costs more than another pass.
-            group = [r for r in pending[:size] if 2 * len(r.fed) >= len(pending[0].fed)]
-            pending = pending[len(group) :]
+            group = [r for r in waiting[:size] if 2 * len(r.fed) >= len(waiting[0].fed)]
+            waiting = waiting[len(group) :]
             self._prefill_group(sorted(group, key=lambda r: r.session.slot))
         turns = []
         for request in requests:
             session = request.session
             session.length = request.start
-            assert session.pending is not None
-            turns.append(
-                TurnStart(session.slot, session.pending, request.start, request.end, request.rule, request.params)
-            )
+            pending = int(session.ids[-1])
+            turns.append(TurnStart(session.slot, pending, request.start, request.end, request.rule, request.params))
         self._state.start(turns)
         self._batch = None
 
@@ -430,7 +430,7 @@ class TransformersEngine:
             reason = self._stop_reason(request, int(code), ids)
             if reason is None:
                 continue
-            session.length, session.pending = length, int(ids[-1])
+            session.ids, session.length = np.concatenate([session.ids, ids]), length
             self._drop(request)
             if not request.future.done():
                 logprobs, entropies = stats_RS2[row, span].T.copy()

@@ -62,6 +62,18 @@ def test_seeds_and_forks() -> None:
     assert engine.num_open == 2
 
 
+def test_fork_at_a_token() -> None:
+    engine = ScriptedEngine(lambda ids, rng: Line([len(ids), int(rng.integers(1000))]))
+    parent = engine.open(4)
+    first, second = say(engine, parent), say(engine, parent)
+    assert first.ids.tolist() != second.ids.tolist()
+    fork = engine.fork(parent, 4, length=5)
+    assert say(engine, fork).ids.tolist() == second.ids.tolist()
+    for length in (0, 11):
+        with pytest.raises(EngineError, match="length is from 1 to 10"):
+            engine.fork(parent, 4, length=length)
+
+
 def test_misuse_is_refused() -> None:
     engine = ScriptedEngine(lambda ids, rng: Line([]), max_context=4)
     for forget in (engine.release, lambda handle: engine.fork(handle, 0), lambda handle: say(engine, handle)):

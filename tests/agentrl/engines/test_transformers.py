@@ -180,6 +180,50 @@ def test_fork_continues_where_its_parent_was(model: Any) -> None:
     assert whole(observations, other).tolist() != whole(observations, parent).tolist()
 
 
+@pytest.mark.parametrize("use_lean", [True, False])
+def test_fork_at_any_token_continues_from_there(any_model: Any, use_lean: bool) -> None:
+    """Fork after every id of a session that went on; the parent is not disturbed."""
+    (observations,) = prompts(1, turns=3)
+    engine = make(any_model, use_lean=use_lean)
+
+    async def run() -> None:
+        parent = engine.open(1)
+        turns = [await engine.generate(parent, ids, DRAWN) for ids in observations[:2]]
+        ids = whole(observations[:2], turns)
+        for length in range(1, len(ids) + 1):
+            fork = engine.fork(parent, 7, length=length)
+            context = np.concatenate([ids[:length], observations[2]])
+            check_against_forward(any_model, [context], [await engine.generate(fork, observations[2], DRAWN)], 1.0)
+            engine.release(fork)
+        turns.append(await engine.generate(parent, observations[2], DRAWN))
+        check_against_forward(any_model, observations, turns, 1.0)
+
+    asyncio.run(run())
+
+
+def test_fork_with_the_parents_seed_samples_the_same_from_any_token_on(model: Any) -> None:
+    engine = make(model)
+
+    async def run() -> None:
+        parent = engine.open(3)
+        first = await engine.generate(parent, PROMPT, DRAWN)
+        for length in range(1, len(PROMPT)):
+            fork = engine.fork(parent, 3, length=length)
+            assert (await engine.generate(fork, PROMPT[length:], DRAWN)).ids.tolist() == first.ids.tolist()
+            engine.release(fork)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("length", [-1, 0, 15])
+def test_fork_outside_the_session_is_refused(model: Any, length: int) -> None:
+    engine = make(model)
+    session = engine.open(0)
+    asyncio.run(engine.generate(session, PROMPT, GREEDY))
+    with pytest.raises(EngineError, match=f"after {length} ids: the session holds 14, so length is from 1 to 14"):
+        engine.fork(session, 1, length=length)
+
+
 def test_fork_of_an_empty_session(model: Any) -> None:
     (observations,) = prompts(1, turns=1)
     engine = make(model)
