@@ -3,15 +3,26 @@
 A file is a zip archive: ``records.jsonl`` (one line per trajectory: everything but the arrays) and one ``.npy`` per
 column of the token sequences, concatenated over the file. ``unzip`` and any JSON reader open it; the archive's
 checksums tell a damaged file from a good one. Equal trajectories give equal bytes.
+
+What a branch shares with its parent is written once. A branch's record comes after its parent's and says:
+
+- ``place``: where in the list the trajectory was.
+- ``source``: number of the record that it shares with: its parent's or, where that is not in the file, the first one
+  with the same parent; or null.
+- ``shared_turns``: how many leading turns are the source's; ``turns`` holds the others.
+- ``sequences``: for each, how many leading tokens are those of the source's sequence in the same place, and how many
+  of its own follow in the columns.
+
+Shared is what is equal bit for bit, whatever the branch point says; so nothing depends on a sampler being right.
 """
 
 import json
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from io import BytesIO
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +33,9 @@ from agentrl.env import Outcome
 from agentrl.errors import DataError
 from agentrl.types import BranchPoint, StopReason, TokenSequence, Trajectory, Turn
 
-FORMAT = "agentrl-trajectories-1"
+FORMAT = "agentrl-trajectories-2"
+OLD_FORMAT = "agentrl-trajectories-1"
+"""Every record whole and in its place, ``sequences`` a list of lengths. It is still read."""
 COLUMNS: dict[str, type[np.generic]] = {
     "ids_L": np.int32,
     "action_mask_L": np.bool_,
@@ -41,17 +54,18 @@ def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> N
       DataError: an array has another type or length than its column, or ``extra`` is not JSON-serialisable.
     """
     path = Path(path)
-    sequences = [sequence for trajectory in trajectories for sequence in trajectory.sequences]
     for trajectory in trajectories:
         for sequence in trajectory.sequences:
             _check(trajectory.id, sequence)
-    records = "".join(_line(trajectory) for trajectory in trajectories)
+    records = _records(trajectories)
+    lines = "".join(map(_line, records))
     partial = path.with_name(path.name + ".partial")
     with zipfile.ZipFile(partial, "w") as archive:
         _add(archive, "format.txt", FORMAT.encode())
-        _add(archive, "records.jsonl", records.encode("ascii"))
+        _add(archive, "records.jsonl", lines.encode("ascii"))
         for name, dtype in COLUMNS.items():
-            column = np.concatenate([np.empty(0, dtype), *(getattr(sequence, name) for sequence in sequences)])
+            own = (getattr(tail, name)[start:] for record in records for tail, start in record.tails)
+            column = np.concatenate([np.empty(0, dtype), *own])
             buffer = BytesIO()
             np.save(buffer, column, allow_pickle=False)
             _add(archive, f"{name}.npy", buffer.getbuffer())
@@ -67,11 +81,13 @@ def load_trajectories(path: Path | str) -> list[Trajectory]:
     try:
         with zipfile.ZipFile(path) as archive:
             found = archive.read("format.txt").decode()
-            if found != FORMAT:
-                raise DataError(f"{path}: format {found!r}, this version reads {FORMAT!r}")
+            if found not in (FORMAT, OLD_FORMAT):
+                raise DataError(f"{path}: format {found!r}, this version reads {FORMAT!r} and {OLD_FORMAT!r}")
             columns = {name: np.load(BytesIO(archive.read(f"{name}.npy"))) for name in COLUMNS}
-            records = archive.read("records.jsonl").decode("ascii").splitlines()
-        return _assemble([json.loads(line) for line in records], columns)
+            records = [json.loads(line) for line in archive.read("records.jsonl").decode("ascii").splitlines()]
+        if found == OLD_FORMAT:
+            records = [_upgrade(record, place) for place, record in enumerate(records)]
+        return _assemble(records, columns)
     except DataError:
         raise
     except FileNotFoundError:
@@ -132,13 +148,71 @@ def _check(trajectory: str, sequence: TokenSequence) -> None:
             )
 
 
-def _line(trajectory: Trajectory) -> str:
-    record = _shallow(trajectory)
-    record["turns"] = [_shallow(turn) for turn in trajectory.turns]
-    record["sequences"] = [len(sequence) for sequence in trajectory.sequences]
-    record["parent"] = None if trajectory.parent is None else asdict(trajectory.parent)
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """A trajectory in its file.
+
+    Attributes:
+      trajectory: the trajectory.
+      place: where in the list it was.
+      source: number of the earlier record that it shares with; None for none.
+      shared_turns: how many leading turns are the source's.
+      tails: each sequence with the number of its leading tokens that are the source's.
+    """
+
+    trajectory: Trajectory
+    place: int
+    source: int | None
+    shared_turns: int
+    tails: list[tuple[TokenSequence, int]]
+
+
+def _records(trajectories: Sequence[Trajectory]) -> list[_Record]:
+    """Return the records in the order of the file: parents before their branches."""
+    by_id = {trajectory.id: trajectory for trajectory in trajectories}
+    generations = [_generation(trajectory, by_id) for trajectory in trajectories]
+    number_of: dict[str, int] = {}
+    records: list[_Record] = []
+    for number, place in enumerate(sorted(range(len(trajectories)), key=generations.__getitem__)):
+        trajectory = trajectories[place]
+        # An absent parent is stood for by the first of its branches.
+        source = number if trajectory.parent is None else number_of.setdefault(trajectory.parent.parent, number)
+        number_of.setdefault(trajectory.id, number)
+        if source == number:
+            records.append(_Record(trajectory, place, None, 0, [(whole, 0) for whole in trajectory.sequences]))
+        else:
+            turns, tails = _common(trajectory, records[source].trajectory)
+            records.append(_Record(trajectory, place, source, turns, tails))
+    return records
+
+
+def _common(trajectory: Trajectory, source: Trajectory) -> tuple[int, list[tuple[TokenSequence, int]]]:
+    """Return how many leading turns are the source's; each sequence, and how many of its leading tokens are."""
+    pairs = zip(trajectory.turns, source.turns, strict=False)
+    turns = sum(1 for _ in takewhile(lambda pair: repr(pair[0]) == repr(pair[1]), pairs))  # by ==, -0.0 is 0.0
+    tokens = [one.common_prefix(other) for one, other in zip(trajectory.sequences, source.sequences, strict=False)]
+    tokens += [0] * (len(trajectory.sequences) - len(tokens))
+    return turns, list(zip(trajectory.sequences, tokens, strict=True))
+
+
+def _generation(trajectory: Trajectory, by_id: dict[str, Trajectory]) -> int:
+    """Return how many ancestors are in the file; parents that form a circle are counted once."""
+    seen: set[str] = set()
+    while trajectory.id not in seen and trajectory.parent is not None and trajectory.parent.parent in by_id:
+        seen.add(trajectory.id)
+        trajectory = by_id[trajectory.parent.parent]
+    return len(seen)
+
+
+def _line(record: _Record) -> str:
+    trajectory = record.trajectory
+    content = _shallow(trajectory)
+    content |= {"place": record.place, "source": record.source, "shared_turns": record.shared_turns}
+    content["turns"] = [_shallow(turn) for turn in trajectory.turns[record.shared_turns :]]
+    content["sequences"] = [(shared, len(sequence) - shared) for sequence, shared in record.tails]
+    content["parent"] = None if trajectory.parent is None else asdict(trajectory.parent)
     try:
-        return json.dumps(record) + "\n"
+        return json.dumps(content) + "\n"
     except (TypeError, ValueError) as error:
         raise DataError(f"trajectory {trajectory.id} holds something that JSON cannot: {error}") from error
 
@@ -147,18 +221,43 @@ def _shallow(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+def _upgrade(record: dict[str, Any], place: int) -> dict[str, Any]:
+    """Return a record of the old format in the present one."""
+    whole = {"place": place, "source": None, "shared_turns": 0}
+    return record | whole | {"sequences": [(0, length) for length in record["sequences"]]}
+
+
 def _assemble(records: list[dict[str, Any]], columns: dict[str, NDArray[Any]]) -> list[Trajectory]:
-    bounds = np.cumsum([0, *(length for record in records for length in record["sequences"])])
+    bounds = np.cumsum([0, *(length for record in records for _, length in record["sequences"])])
     for name, column in columns.items():
         if column.dtype != COLUMNS[name] or column.shape != (bounds[-1],):
             raise ValueError(f"{name} is {column.dtype}{list(column.shape)}, expected {bounds[-1]} tokens")
-    pieces = pairwise(bounds)
-    trajectories = []
+    pieces = (TokenSequence(**{name: columns[name][a:b] for name in COLUMNS}) for a, b in pairwise(bounds))
+    read: list[Trajectory] = []
+    places = []
     for record in records:
-        turns = [Turn(**turn | {"stop_reason": StopReason(turn["stop_reason"])}) for turn in record["turns"]]
-        spans = [next(pieces) for _ in record["sequences"]]
-        sequences = [TokenSequence(**{name: columns[name][a:b].copy() for name in COLUMNS}) for a, b in spans]
-        parent = record["parent"] and BranchPoint(**record["parent"])
-        whole = {"turns": turns, "sequences": sequences, "parent": parent, "outcome": Outcome(record["outcome"])}
-        trajectories.append(Trajectory(**record | whole))
-    return trajectories
+        places.append(record.pop("place"))
+        number = record.pop("source")
+        read.append(_trajectory(record, None if number is None else read[number], pieces))
+    return [read[number] for number in np.argsort(places)]
+
+
+def _trajectory(record: dict[str, Any], source: Trajectory | None, pieces: Iterator[TokenSequence]) -> Trajectory:
+    """Put a trajectory together from what is its source's and its own; ``pieces`` are the tails of its sequences."""
+    shared_turns = record.pop("shared_turns")
+    turns = [replace(turn) for turn in source.turns[:shared_turns]] if source is not None else []
+    turns += [Turn(**turn | {"stop_reason": StopReason(turn["stop_reason"])}) for turn in record["turns"]]
+    sequences = []
+    for index, (shared, _) in enumerate(record["sequences"]):
+        own = next(pieces)
+        head = source.sequences[index] if source is not None and shared else own
+        sequences.append(_join(head, shared, own))
+    parent = record["parent"] and BranchPoint(**record["parent"])
+    whole = {"turns": turns, "sequences": sequences, "parent": parent, "outcome": Outcome(record["outcome"])}
+    return Trajectory(**record | whole)
+
+
+def _join(head: TokenSequence, length: int, tail: TokenSequence) -> TokenSequence:
+    """Return a copy of the first tokens of one sequence with another behind them."""
+    columns = {name: np.concatenate([getattr(head, name)[:length], getattr(tail, name)]) for name in COLUMNS}
+    return TokenSequence(**columns)

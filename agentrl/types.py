@@ -13,7 +13,7 @@ Vocabulary, one meaning each:
 Axis suffixes: ``_N`` turns flattened over a batch, ``_T`` turns of one trajectory, ``_L`` token positions.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -54,6 +54,16 @@ class TokenSequence:
 
     def __len__(self) -> int:
         return len(self.ids_L)
+
+    def common_prefix(self, other: "TokenSequence") -> int:
+        """Return how many tokens at the start are the same in both, bit for bit in every column."""
+        length = min(len(self), len(other))
+        differs_L = np.zeros(length, np.bool_)
+        for column in fields(self):
+            one, two = (np.ascontiguousarray(getattr(sequence, column.name)[:length]) for sequence in (self, other))
+            bits = f"u{one.itemsize}"  # so that NaN is NaN, and 0 is not -0
+            differs_L |= one.view(bits) != two.view(bits)
+        return int(differs_L.argmax()) if differs_L.any() else length
 
 
 @dataclass(slots=True)

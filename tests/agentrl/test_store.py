@@ -1,8 +1,10 @@
 """The trajectory store: nothing is lost, and damage is told by name."""
 
 import dataclasses
+import json
 import math
 import zipfile
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +101,130 @@ def test_a_round_trip_loses_nothing(records: list[Trajectory], tmp_path_factory:
     path = tmp_path_factory.getbasetemp() / "round_trip.zip"
     save_trajectories(path, records)
     assert same(load_trajectories(path), records)
+
+
+def ids(*values: int) -> TokenSequence:
+    """A sequence whose log-probs and entropies follow from its ids."""
+    numbers = np.array(values, np.int32)
+    chances = numbers.astype(np.float32)
+    return TokenSequence(numbers, numbers > 3, -chances / 7, chances / 9, numbers - 4)
+
+
+def grown(name: str, actions: str, *sequences: TokenSequence, parent: BranchPoint | None = None) -> Trajectory:
+    """A trajectory with one turn per letter; equal letters make equal turns."""
+    steps = [Turn(t, "seen", a, a, True, float(ord(a)), a) for t, a in enumerate(actions)]
+    return Trajectory(name, "g", "task", 0, steps, list(sequences), parent=parent)
+
+
+def contents(path: Path) -> tuple[list[str], int]:
+    """The actions that each record holds itself, and how many tokens the file holds."""
+    with zipfile.ZipFile(path) as archive:
+        lines = archive.read("records.jsonl").decode().splitlines()
+        tokens = len(np.load(BytesIO(archive.read("ids_L.npy"))))
+    return ["".join(turn["action"] for turn in json.loads(line)["turns"]) for line in lines], tokens
+
+
+def test_a_chain_of_branches_writes_each_shared_prefix_once_whatever_the_order(tmp_path: Path) -> None:
+    root = grown("root", "abc", ids(1, 5, 2, 6, 3, 7))
+    child = grown("child", "abde", ids(1, 5, 2, 6, 3, 8, 9), parent=BranchPoint("root", 2))
+    grandchild = grown("grandchild", "abdf", ids(1, 5, 2, 6, 3, 8, 4), parent=BranchPoint("child", 3))
+    other = grown("other", "abc", ids(1, 5))
+    records = [grandchild, other, child, root]
+    save_trajectories(tmp_path / "t.zip", records)
+    assert contents(tmp_path / "t.zip") == (["abc", "abc", "de", "f"], 2 + 6 + 2 + 1)
+    assert same(load_trajectories(tmp_path / "t.zip"), records)
+
+
+def test_window_sequences_are_shared_one_by_one(tmp_path: Path) -> None:
+    root = grown("root", "abc", ids(1, 5), ids(1, 2, 6), ids(2, 3, 7))
+    branch = grown("branch", "abx", ids(1, 5), ids(1, 2, 6), ids(2, 3, 8), parent=BranchPoint("root", 2))
+    longer = grown("longer", "xbcde", ids(4, 5), ids(1, 2, 6), ids(2), ids(9), parent=BranchPoint("root", 1))
+    save_trajectories(tmp_path / "t.zip", [root, branch, longer])
+    assert contents(tmp_path / "t.zip") == (["abc", "x", "xbcde"], 8 + 1 + 3)
+    assert same(load_trajectories(tmp_path / "t.zip"), [root, branch, longer])
+
+
+def test_branches_of_a_parent_that_is_not_in_the_file_share_with_the_first_of_them(tmp_path: Path) -> None:
+    early = grown("early", "abx", ids(1, 5, 6), parent=BranchPoint("gone", 2))
+    late = grown("late", "abcy", ids(1, 5, 7, 8), parent=BranchPoint("gone", 3))
+    save_trajectories(tmp_path / "t.zip", [early, late])
+    assert contents(tmp_path / "t.zip") == (["abx", "cy"], 3 + 2)
+    assert same(load_trajectories(tmp_path / "t.zip"), [early, late])
+
+
+@pytest.mark.parametrize("column", ["behavior_logprobs_L", "entropies_L", "turns_L", "action_mask_L"])
+def test_a_prefix_that_differs_in_any_column_is_written_from_there(column: str, tmp_path: Path) -> None:
+    root, branch = (grown(name, "ab", ids(1, 5, 2, 6)) for name in ("root", "branch"))
+    branch.parent = BranchPoint("root", 1)
+    values = getattr(branch.sequences[0], column)
+    values[1] = not values[1] if values.dtype == bool else -values[1] - 1
+    save_trajectories(tmp_path / "t.zip", [root, branch])
+    assert contents(tmp_path / "t.zip") == (["ab", ""], 4 + 3)
+    assert same(load_trajectories(tmp_path / "t.zip"), [root, branch])
+
+
+def test_zero_and_minus_zero_and_nan_keep_their_bits(tmp_path: Path) -> None:
+    root, branch = (grown(name, "ab", ids(0, 0)) for name in ("root", "branch"))
+    branch.parent = BranchPoint("root", 1)
+    root.sequences[0].behavior_logprobs_L[:] = [math.nan, 0.0]
+    branch.sequences[0].behavior_logprobs_L[:] = [math.nan, -0.0]
+    root.turns[1].reward, branch.turns[1].reward = 0.0, -0.0
+    save_trajectories(tmp_path / "t.zip", [root, branch])
+    assert contents(tmp_path / "t.zip") == (["ab", "b"], 2 + 1)
+    read = load_trajectories(tmp_path / "t.zip")
+    assert same(read, [root, branch]) and math.copysign(1, read[1].turns[1].reward) == -1
+
+
+def test_what_was_shared_in_the_file_is_not_shared_in_memory(tmp_path: Path) -> None:
+    root = grown("root", "ab", ids(1, 5))
+    branch = grown("branch", "ax", ids(1, 6), parent=BranchPoint("root", 1))
+    save_trajectories(tmp_path / "t.zip", [root, branch])
+    loaded, other = load_trajectories(tmp_path / "t.zip")
+    loaded.sequences[0].ids_L[:] = -5
+    loaded.turns[0].reward = -5.0
+    assert same(other, branch)
+
+
+def test_parents_that_form_a_circle_are_kept_as_they_are(tmp_path: Path) -> None:
+    circle = [grown(a, "ab", ids(1, 5), parent=BranchPoint(b, 1)) for a, b in ("xy", "yz", "zx", "ss")]
+    save_trajectories(tmp_path / "t.zip", circle)
+    assert same(load_trajectories(tmp_path / "t.zip"), circle)
+
+
+forests = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.none() | st.sampled_from("abcde"), st.text("xy", max_size=4), st.booleans()),
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(drawn=forests)
+def test_any_forest_comes_back(drawn: list[Any], tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Ids may occur twice, parents may be absent, later or the trajectory itself, prefixes agree by chance."""
+    records = []
+    for name, parent, actions, is_window in drawn:
+        tokens = [ord(letter) - 118 for letter in actions]
+        pieces = [ids(*tokens[: t + 1]) for t in range(len(tokens))] if is_window else [ids(*tokens)]
+        records.append(grown(name, actions, *pieces, parent=parent and BranchPoint(parent, 1)))
+    path = tmp_path_factory.getbasetemp() / "forest.zip"
+    save_trajectories(path, records)
+    assert same(load_trajectories(path), records)
+
+
+def test_files_of_the_first_format_are_still_read(tmp_path: Path) -> None:
+    """As that format wrote them: records whole and in place, lengths of sequences."""
+    root, branch = grown("root", "ab", ids(1, 5), ids(2)), grown("branch", "ac", ids(1, 6))
+    branch.parent = BranchPoint("root", 1)
+    records = [dataclasses.asdict(t) | {"sequences": [len(s) for s in t.sequences]} for t in (root, branch)]
+    with zipfile.ZipFile(tmp_path / "old.zip", "w") as archive:
+        archive.writestr("format.txt", "agentrl-trajectories-1")
+        archive.writestr("records.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        for field in dataclasses.fields(TokenSequence):
+            column = np.concatenate([getattr(s, field.name) for t in (root, branch) for s in t.sequences])
+            buffer = BytesIO()
+            np.save(buffer, column)
+            archive.writestr(f"{field.name}.npy", buffer.getvalue())
+    assert same(load_trajectories(tmp_path / "old.zip"), [root, branch])
 
 
 def test_the_comparison_of_these_tests_sees_a_changed_bit() -> None:
