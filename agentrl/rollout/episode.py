@@ -60,26 +60,14 @@ async def play_episode(
     Raises:
       TaskNotFoundError: the task does not exist (misuse, not an accident).
     """
-    stop = dict.fromkeys((*params.stop, *context.protocol.stop))
-    stop_ids = dict.fromkeys((*params.stop_token_ids, *context.chat.stop_token_ids))
-    params = replace(params, stop=tuple(stop), stop_token_ids=tuple(stop_ids))
+    params = turn_params(params, context)
     record = EpisodeRecord(context, spec)
-    speaker = _Speaker(engine, spec.sampling_seed)
+    speaker = Speaker(engine, spec.sampling_seed)
     try:
-        with _boundary(Outcome.ENV_ERROR, "in reset"):
+        with boundary(Outcome.ENV_ERROR, "in reset"):
             record.begin(*await call(env.reset, seed=spec.env_seed, options={"task": spec.task_id}))
-        while not record.is_over:
-            turn = len(record.trajectory.turns)
-            feed = record.feed()
-            room, reason = limits.room(record.trajectory, feed, engine.max_context)
-            if not room:
-                record.cut(Outcome.TRUNCATED if turn else Outcome.INFRA_LOST, reason)
-                break
-            with _boundary(Outcome.INFRA_LOST, f"in turn {turn}"):
-                budget = replace(params, max_tokens=min(params.max_tokens, room))
-                completion = await speaker.say(feed, budget, turn)
-            with _boundary(Outcome.ENV_ERROR, f"in turn {turn}"):
-                record.step(await call(env.step, record.answer(feed, completion)))
+        while await play_turn(env, speaker, record, params, limits, call=call):
+            pass
     except Accident as accident:
         record.cut(accident.outcome, str(accident))
     finally:
@@ -87,29 +75,71 @@ async def play_episode(
     return record.close()
 
 
-class _Speaker:
-    """The engine's sessions of one episode: one that goes on, or a fresh one each turn."""
+def turn_params(params: SamplingParams, context: Context) -> SamplingParams:
+    """Return ``params`` with the protocol's stop strings and the end-of-message token."""
+    stop = dict.fromkeys((*params.stop, *context.protocol.stop))
+    stop_ids = dict.fromkeys((*params.stop_token_ids, *context.chat.stop_token_ids))
+    return replace(params, stop=tuple(stop), stop_token_ids=tuple(stop_ids))
+
+
+async def play_turn(
+    env: TextEnv,
+    speaker: "Speaker",
+    record: EpisodeRecord,
+    params: SamplingParams,
+    limits: Limits,
+    *,
+    call: EnvCall = call_inline,
+) -> bool:
+    """Sample one turn and play it; return whether the episode goes on.
+
+    Raises:
+      Accident: the environment or the engine raised.
+      TaskNotFoundError: see :func:`play_episode`.
+    """
+    turn = len(record.trajectory.turns)
+    feed = record.feed()
+    room, reason = limits.room(record.trajectory, feed, speaker.engine.max_context)
+    if not room:
+        record.cut(Outcome.TRUNCATED if turn else Outcome.INFRA_LOST, reason)
+        return False
+    with boundary(Outcome.INFRA_LOST, f"in turn {turn}"):
+        completion = await speaker.say(feed, replace(params, max_tokens=min(params.max_tokens, room)), turn)
+    with boundary(Outcome.ENV_ERROR, f"in turn {turn}"):
+        record.step(await call(env.step, record.answer(feed, completion)))
+    return not record.is_over
+
+
+class Speaker:
+    """The engine's sessions of one episode: one that goes on, or a fresh one each turn.
+
+    Args:
+      engine: samples.
+      seed: of the episode's sampling; each session's is derived from it and the turn that begins it.
+    """
 
     def __init__(self, engine: Engine, seed: int) -> None:
-        self._engine = engine
-        self._seed = seed
-        self._session: int | None = None
+        self.engine = engine
+        self.seed = seed
+        self.session: int | None = None
 
     async def say(self, feed: Feed, params: SamplingParams, turn: int) -> Completion:
+        """Feed the session, or a new one where the feed asks for it, and sample turn ``turn``."""
         if feed.is_fresh:
             self.hush()
-            self._session = self._engine.open(derive(self._seed, "session", turn))
-        assert self._session is not None
-        return await self._engine.generate(self._session, feed.ids, params)
+            self.session = self.engine.open(derive(self.seed, "session", turn))
+        assert self.session is not None
+        return await self.engine.generate(self.session, feed.ids, params)
 
     def hush(self) -> None:
-        if self._session is not None:
-            session, self._session = self._session, None
-            self._engine.release(session)
+        """Release the session."""
+        if self.session is not None:
+            session, self.session = self.session, None
+            self.engine.release(session)
 
 
 @contextmanager
-def _boundary(outcome: Outcome, where: str) -> Iterator[None]:
+def boundary(outcome: Outcome, where: str) -> Iterator[None]:
     """Turn an exception of the environment or the engine into an accident that says what and where."""
     try:
         yield
