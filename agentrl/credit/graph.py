@@ -74,9 +74,10 @@ def trajectory_graph(
 ) -> "networkx.MultiDiGraph":
     """Return the graph that `salt` averages over, for looking at and plotting. Needs networkx.
 
-    Nodes are states, numbered, with ``group`` (its label), ``root`` (True where episodes start) and ``turn`` (the
-    earliest one that leads there, 0 for a root). Edges are merged transitions, keyed by number, with ``action`` (its
-    label), ``rows`` (of the table), ``count`` and, if advantages are given, ``advantage`` (their mean).
+    Nodes are states, numbered, with ``group`` (its label), ``root`` (True where episodes start), ``turn`` (the earliest
+    one that leads there, 0 for a root) and ``visits`` (how often an episode was there). Edges are merged transitions,
+    keyed by number, with ``action`` (its label), ``rows`` (of the table), ``count`` (how many turns were merged) and,
+    if advantages are given, ``advantage`` (their mean).
     Rows without a verdict are left out.
     """
     try:
@@ -95,11 +96,13 @@ def trajectory_graph(
         source, target, edge = int(source_N[row]), int(target_N[row]), int(edge_N[row])
         label, turn = table.group_labels[table.group_N[row]], int(table.turn_N[row])
         if source not in graph:
-            graph.add_node(source, group=label, root=bool(window[1][row] == ROOT), turn=turn)
+            graph.add_node(source, group=label, root=bool(window[1][row] == ROOT), turn=turn, visits=0)
         if target not in graph:
-            graph.add_node(target, group=label, root=False, turn=turn + 1)
+            graph.add_node(target, group=label, root=False, turn=turn + 1, visits=0)
         if not graph.has_edge(source, target, key=edge):
             graph.add_edge(source, target, key=edge, action=table.action_labels[action_N[row]], rows=[], count=0)
+        graph.nodes[target]["visits"] += 1
+        graph.nodes[source]["visits"] += int(window[1][row] == ROOT)
         data = graph.edges[source, target, edge]
         data["rows"].append(row)
         data["count"] += 1

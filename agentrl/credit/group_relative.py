@@ -57,12 +57,15 @@ def group_relative(
     >>> group_relative(table, scale="none")
     array([-1.,  1.,  1.])
     """
-    weight_M = sums(row_weights(table, weight), table.trajectory_N, table.num_trajectories)
+    check_choice("weight", weight, ("trajectory", "turn", "token"))
+    weight_M = None
+    if weight != "trajectory":
+        weight_M = sums(row_weights(table, weight), table.trajectory_N, table.num_trajectories)
     advantage_M = normalise(
         episode_returns(table),
         table.group_M,
         table.num_groups,
-        weight_I=weight_M if weight != "trajectory" else None,
+        weight_I=weight_M,
         scale=scale,
         baseline=baseline,
         ddof=ddof,

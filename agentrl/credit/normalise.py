@@ -38,17 +38,17 @@ class Moments:
         Values are first shifted by a member of their group: the mean of equal values is then that value to the last
         bit, so that equal values differ from it by exactly 0.
         """
-        weight_I = np.ones(len(value_I)) if weight_I is None else weight_I
+        count_K = np.bincount(key_I, minlength=num_keys)
+        weight_K = count_K.astype(np.float64) if weight_I is None else sums(weight_I, key_I, num_keys)
         pivot_K = np.zeros(num_keys)
         pivot_K[key_I] = value_I
-        weight_K = sums(weight_I, key_I, num_keys)
         shifted_I = value_I - pivot_K[key_I]
-        mean_K = _ratio(sums(weight_I * shifted_I, key_I, num_keys), weight_K)
-        square_K = sums(weight_I * (shifted_I - mean_K[key_I]) ** 2, key_I, num_keys)
-        std_K = np.sqrt(_ratio(square_K, weight_K - ddof))
+        mean_K = _ratio(sums(_weighted(shifted_I, weight_I), key_I, num_keys), weight_K)
+        square_I = (shifted_I - mean_K[key_I]) ** 2
+        std_K = np.sqrt(_ratio(sums(_weighted(square_I, weight_I), key_I, num_keys), weight_K - ddof))
         mean_K = pivot_K + mean_K
         std_K[std_K <= ROUNDING * np.abs(mean_K)] = 0.0
-        return cls(mean_K, std_K, np.bincount(key_I, minlength=num_keys), weight_K)
+        return cls(mean_K, std_K, count_K, weight_K)
 
 
 def normalise(
@@ -76,8 +76,14 @@ def normalise(
         centred_I *= _ratio(total_I, total_I - (1.0 if weight_I is None else weight_I))
     if scale == "none":
         return centred_I
-    std_I = moments.std_K[key_I]
-    return _ratio(centred_I, np.where(std_I > 0.0, std_I + eps, 0.0))
+    # dividing by infinity gives the 0 of equal values, at less cost than leaving them out
+    scale_K = np.where(moments.std_K > 0.0, moments.std_K + eps, np.inf)
+    centred_I /= scale_K[key_I]
+    return centred_I
+
+
+def _weighted(value_I: FloatN, weight_I: FloatN | None) -> FloatN:
+    return value_I if weight_I is None else weight_I * value_I
 
 
 def _ratio(numerator: FloatN, denominator: FloatN) -> FloatN:

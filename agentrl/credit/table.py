@@ -5,10 +5,11 @@ Axis suffixes: ``_N`` turns (rows, in any order), ``_M`` trajectories.
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from itertools import count
+from operator import itemgetter
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -21,24 +22,54 @@ ROOT = -1
 """Code that stands for what came before the first turn of an episode."""
 
 Column = Sequence[Hashable] | NDArray[Any]
-"""Keys: any hashables. Two keys are the same if Python says they are equal (so ``1`` and ``1.0`` are)."""
+"""Keys: any hashables, and arrays, lists and mappings of them. Equal is what Python says is (``1`` and ``1.0`` are)."""
 
 
 def intern(values: Column) -> tuple[IntN, Sequence[Hashable]]:
     """Return integer codes and the label of each code; every None is a key of its own ("unknown")."""
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iub":
+    if isinstance(values, np.ndarray) and values.dtype.kind in "iub" and values.ndim == 1:
         codes, size = dense(values.astype(np.int64, copy=False))
         labels = np.empty(size, dtype=values.dtype)
         labels[codes] = values
         return codes, labels.tolist()
     items = values.tolist() if isinstance(values, np.ndarray) else values
     code_of: defaultdict[Hashable, int] = defaultdict(count().__next__)  # a new key gets the next code
-    codes = np.fromiter(map(code_of.__getitem__, items), dtype=np.int64, count=len(items))
+    try:
+        codes = _look_up(code_of, items)
+    except TypeError:
+        code_of.clear()
+        items = [hashable(item, row) for row, item in enumerate(items)]
+        code_of.default_factory = count().__next__
+        codes = _look_up(code_of, items)
     if None not in code_of:
         return codes, list(code_of)
     unknown = np.flatnonzero(codes == code_of[None])
     codes[unknown] = len(code_of) + np.arange(len(unknown))
     return codes, [*code_of, *[None] * len(unknown)]
+
+
+def _look_up(code_of: Mapping[Hashable, int], items: Sequence[Hashable]) -> IntN:
+    """Return the code of each item. One call of `itemgetter` for all is the fastest loop there is."""
+    if len(items) < 2:  # itemgetter of one key returns no tuple
+        return np.array([code_of[item] for item in items], dtype=np.int64)
+    return np.fromiter(itemgetter(*items)(code_of), dtype=np.int64, count=len(items))
+
+
+def hashable(value: Any, row: int) -> Hashable:
+    """Return a key for a value that is none itself: arrays and lists by shape and content, mappings by their items.
+
+    Raises:
+      DataError: it is something else.
+    """
+    if isinstance(value, np.ndarray):
+        return value.shape, tuple(value.ravel().tolist())
+    if isinstance(value, list | tuple):
+        return tuple(hashable(item, row) for item in value)
+    if isinstance(value, dict):
+        return frozenset((key, hashable(item, row)) for key, item in value.items())
+    if not isinstance(value, Hashable):
+        raise DataError(f"row {row} has a key of type {type(value).__name__}: keys are hashable, or arrays of numbers")
+    return value
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

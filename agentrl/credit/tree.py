@@ -23,8 +23,8 @@ def tree_grpo(
 
     ``dialect="paper"``: the sum of both z-scores, (R - mean_tree)/(std_tree + ε) + (R - mean_group)/(std_group + ε).
     ``dialect="authors"``: what the code does, the group's z-scores normalised once more inside each tree; a tree of
-    one keeps its group z-score (divided by 1 + ε). Paper: Tree-GRPO, arXiv:2509.21240.
-    A tree is a root trajectory with all that was forked from it.
+    one keeps its group z-score (divided by 1 + ε), and a group of one its raw return. A tree is a root trajectory with
+    all that was forked from it. Paper: Tree-GRPO, arXiv:2509.21240.
     """
     check_choice("dialect", dialect, ("paper", "authors"))
     tree_M, count = pair(table.group_M, trees(table))
@@ -34,6 +34,9 @@ def tree_grpo(
         return (among_group_M + in_tree_M)[table.trajectory_N]
     moments = Moments.of(among_group_M, tree_M, count)
     alone_M = (moments.count_K == 1)[tree_M]
+    is_lone_M = np.bincount(table.group_M, minlength=table.num_groups)[table.group_M] == 1
+    raw_M = episode_returns(table) / (1.0 + eps if scale == "std" else 1.0)
+    among_group_M = np.where(is_lone_M, raw_M, among_group_M)  # the code leaves the score of a group of one as it is
     again_M = normalise(among_group_M, tree_M, count, scale=scale, eps=eps)
     kept_M = among_group_M / (1.0 + eps) if scale == "std" else among_group_M
     return np.where(alone_M, kept_M, again_M)[table.trajectory_N]

@@ -3,11 +3,14 @@
 All take flat tensors over tokens, shape (L,), and return a loss per token. Axis suffix: ``_L`` tokens.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
-from agentrl.errors import ConfigError
-from agentrl.losses.policy_gradient import PolicyLoss, policy_loss, ratio_metrics
+from agentrl.errors import ConfigError, check_choice
+from agentrl.losses.entropy_balanced import entropy_aware_advantages
+from agentrl.losses.policy_gradient import PolicyLoss, clip_metrics, policy_loss, ratio_metrics
 from agentrl.losses.ratio import log_ratio, whole
 
 
@@ -69,16 +72,36 @@ def aepo(
     advantages: Tensor,
     mask: Tensor | None = None,
     *,
+    entropies: Tensor | None = None,
+    coefficient: float = 0.2,
     clip_low: float = 0.2,
     clip_high: float = 0.2,
     dual_clip: float | None = 3.0,
+    dialect: Literal["safe", "authors"] = "safe",
 ) -> PolicyLoss:
-    """Clip as PPO does, but keep a bounded gradient above the upper bound.
+    """Clip as PPO does, but keep a bounded gradient above the upper bound; uncertain tokens get more advantage.
 
     The bound there is (1 + ε) r / sg(r): value 1 + ε, gradient (1 + ε) ∇log π. Paper: AEPO, arXiv:2510.14545. Like its
-    code it applies to all tokens above the bound, not to those of high entropy alone; unlike it, ratios of 0 or
-    infinity do not make it NaN. The paper's other half is `entropy_aware_advantages`.
+    code it applies to all tokens above the bound, not to those of high entropy alone.
+
+    ``dialect="safe"``: ratios are limited as in `policy_loss`. ``dialect="authors"``: as in the code, a ratio that
+    under- or overflows to 0 or infinity makes the loss NaN, even where the mask is False, and so does a single token
+    with ``entropies``.
+
+    Args:
+      logprobs, old_logprobs, advantages, mask: as in `policy_loss`.
+      entropies: of each token, for `entropy_aware_advantages`; None leaves the advantages as they are.
+      coefficient: of the entropies.
+      clip_low, clip_high, dual_clip: as in `policy_loss`.
+      dialect: see above.
     """
+    check_choice("dialect", dialect, ("safe", "authors"))
+    if entropies is not None:
+        advantages = entropy_aware_advantages(
+            advantages, entropies.detach(), mask, coefficient=coefficient, dialect=dialect
+        )
+    if dialect == "authors":
+        return _aepo_of_the_code(logprobs, old_logprobs, advantages, mask, 1.0 - clip_low, 1.0 + clip_high, dual_clip)
     return policy_loss(
         logprobs,
         old_logprobs,
@@ -89,6 +112,27 @@ def aepo(
         dual_clip=dual_clip,
         keep_high_gradient=True,
     )
+
+
+def _aepo_of_the_code(
+    logprobs_L: Tensor,
+    old_L: Tensor,
+    advantage_L: Tensor,
+    mask: Tensor | None,
+    low: float,
+    high: float,
+    dual_clip: float | None,
+) -> PolicyLoss:
+    mask_L = whole(mask, logprobs_L)
+    log_ratio_L = logprobs_L - old_L
+    ratio_L = log_ratio_L.exp()
+    highest_L = high / ratio_L.detach() * ratio_L
+    bounded_L = torch.minimum(ratio_L.clamp(min=low), highest_L)
+    loss_L = torch.maximum(-advantage_L * ratio_L, -advantage_L * bounded_L)
+    if dual_clip is not None:
+        loss_L = torch.where(advantage_L < 0, torch.minimum(loss_L, -dual_clip * advantage_L), loss_L)
+    metrics = ratio_metrics(log_ratio_L, mask_L) | clip_metrics(ratio_L, advantage_L, mask_L, low, high, dual_clip)
+    return PolicyLoss(loss_L * mask_L, metrics)  # 0 · NaN is NaN
 
 
 def sapo(

@@ -80,6 +80,38 @@ def test_golden_tree_grpo():
     np.testing.assert_allclose(again, np.array([1, 0, -1, alone])[rows], atol=1e-12)
 
 
+def literal_tree_grpo(columns, root, scale, eps=1e-6):
+    """The public code's two passes over trajectories, each with mean 0 and std 1 for one alone."""
+    total, group = {}, dict(zip(columns["trajectory"], columns["group"], strict=True))
+    for name, reward in zip(columns["trajectory"], columns["reward"], strict=True):
+        total[name] = total.get(name, 0.0) + reward
+
+    def once(value, key):
+        result = {}
+        for name in value:
+            peers = [value[other] for other in value if key[other] == key[name]]
+            mean, std = (np.mean(peers), np.std(peers, ddof=1)) if len(peers) > 1 else (0.0, 1.0)
+            result[name] = (value[name] - mean) / (std + eps if scale == "std" else 1.0)
+        return result
+
+    again = once(once(total, group), root)
+    return [again[name] for name in columns["trajectory"]]
+
+
+@given(seed=st.integers(0, 1000), scale=st.sampled_from(["std", "none"]))
+def test_tree_grpo_equals_the_public_code(seed, scale):
+    columns = random_forest(seed, groups=3, trajectories=1 + seed % 4)
+    parent = dict(zip(columns["trajectory"], columns["parent"], strict=True))
+    root = {}
+    for name in parent:
+        above = name
+        while parent[above] is not None:
+            above = parent[above]
+        root[name] = above
+    result = credit.tree_grpo(table_of(columns), scale=scale, dialect="authors")
+    np.testing.assert_allclose(result, literal_tree_grpo(columns, root, scale), atol=1e-9)
+
+
 def node_of(columns, row):
     """The turn's first copy, by walking up the parents."""
     name, turn = columns["trajectory"][row], columns["turn"][row]

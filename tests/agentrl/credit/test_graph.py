@@ -106,6 +106,10 @@ def test_the_graph_shows_what_salt_averages(seed):
     roots = [node for node, data in graph.nodes(data=True) if data["root"]]
     assert len(roots) == len(set(columns["group"]))
     assert all(graph.in_degree(root) == 0 for root in roots)
+    assert all(graph.nodes[root]["visits"] == 4 for root in roots), "four episodes in each group"
+    for node, data in graph.nodes(data=True):
+        if not data["root"]:
+            assert data["visits"] == sum(edge["count"] for *_, edge in graph.in_edges(node, data=True))
 
 
 def test_the_graph_leaves_out_what_is_not_scored():

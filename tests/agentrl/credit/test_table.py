@@ -41,6 +41,27 @@ def test_any_kind_of_column_gives_the_same_advantages(kind):
     np.testing.assert_array_equal(gigpo(table_of(other)), expected)
 
 
+@pytest.mark.parametrize(
+    "wrap", [lambda x: [x, [x]], lambda x: {"state": [x]}, lambda x: np.array([[len(x)], [ord(x[-1])]])]
+)
+def test_keys_may_be_arrays_lists_and_mappings(wrap):
+    columns = random_columns(1)
+    expected = gigpo(table_of(columns))
+    for name in ("anchor", "next_anchor"):
+        columns[name] = [wrap(value) for value in columns[name]]
+    np.testing.assert_array_equal(gigpo(table_of(columns)), expected)
+
+
+def test_a_matrix_has_a_key_in_each_row():
+    table = TurnTable.from_columns(**SMALL, anchor=np.array([[0, 1], [1, 0], [0, 1]]))
+    assert table.anchor_N[0] == table.anchor_N[2] != table.anchor_N[1]
+
+
+def test_what_cannot_be_a_key_is_refused():
+    with pytest.raises(DataError, match="row 1 has a key of type set"):
+        TurnTable.from_columns(**SMALL, anchor=["x", {1}, "x"])
+
+
 def test_integers_far_apart_are_interned_by_sorting():
     columns = random_columns(2)
     expected = gigpo(table_of(columns))

@@ -1,10 +1,12 @@
+import math
+
 import pytest
 import torch
-from tokens import random_tokens
+from tokens import random_tokens, slope
 from torch.testing import assert_close
 
 from agentrl.errors import ConfigError
-from agentrl.losses import entropy_aware_advantages, top_tokens
+from agentrl.losses import aepo, aggregate, entropy_aware_advantages, top_tokens
 
 F64 = torch.float64
 
@@ -50,6 +52,55 @@ def test_scale_and_shift_of_entropy_do_not_matter():
     entropies = torch.rand(24, generator=torch.Generator().manual_seed(0), dtype=F64)
     one, other = (entropy_aware_advantages(batch.advantages, x, batch.mask) for x in (entropies, 3 * entropies + 1))
     assert_close(one, other)
+
+
+def literal_slope(log_ratio: float, advantage: float, low: float = 0.8, high: float = 1.2, dual: float = 3.0) -> float:
+    """d loss / d log π of one token, case by case, as the public code's autograd gives it."""
+    ratio = math.exp(log_ratio)
+    if advantage > 0:
+        return -advantage * min(ratio, high)
+    return 0.0 if ratio < low or ratio > dual else -advantage * ratio
+
+
+@pytest.mark.parametrize("dialect", ["safe", "authors"])
+@pytest.mark.parametrize("seed", range(4))
+def test_aepo_gradients_case_by_case(seed, dialect):
+    batch = random_tokens(seed, spread=1.0)
+    entropies = torch.rand(24, generator=torch.Generator().manual_seed(seed), dtype=F64)
+    inside = entropies[batch.mask]
+    loss_L, metrics = aepo(
+        batch.logprobs, batch.old, batch.advantages, batch.mask, entropies=entropies, dialect=dialect
+    )
+    scaled = (batch.advantages * (1 + 0.2 * (entropies - inside.mean()) / inside.std())).tolist()
+    log_ratio = (batch.logprobs - batch.old).tolist()
+    expected = [
+        literal_slope(*pair) if kept else 0.0 for *pair, kept in zip(log_ratio, scaled, batch.mask, strict=True)
+    ]
+    count = int(batch.mask.sum())
+    assert_close(slope(aggregate(loss_L, batch.mask), batch.logprobs), torch.tensor(expected, dtype=F64) / count)
+    above = [kept and r > math.log(1.2) and a > 0 for r, a, kept in zip(log_ratio, scaled, batch.mask, strict=True)]
+    assert metrics["clip_fraction_high"].item() == pytest.approx(sum(above) / count), "though they have a gradient"
+
+
+@pytest.mark.parametrize("log_ratio", [200.0, -200.0])
+@pytest.mark.parametrize("advantage", [1.0, -1.0])
+def test_the_code_is_nan_where_a_ratio_leaves_float32(log_ratio, advantage):
+    old = torch.tensor([-1.0, -1.0])
+    logprobs = torch.tensor([-1.0, -1.0 + log_ratio], requires_grad=True)
+    mask = torch.tensor([True, False])
+    advantages = torch.tensor([1.0, advantage])
+    for kept in (mask, ~mask):
+        theirs, _ = aepo(logprobs, old, advantages, kept, dialect="authors")
+        assert theirs.sum().isnan() and not slope(theirs, logprobs)[1].isfinite()
+        ours, _ = aepo(logprobs, old, advantages, kept)
+        assert ours.isfinite().all() and slope(ours, logprobs).isfinite().all()
+
+
+def test_one_token_makes_the_code_nan():
+    logprobs = torch.tensor([-1.0], requires_grad=True)
+    arguments = (logprobs, torch.tensor([-1.1]), torch.ones(1))
+    assert aepo(*arguments, entropies=torch.ones(1), dialect="authors").loss_L.isnan().all()
+    assert_close(aepo(*arguments, entropies=torch.ones(1)).loss_L, aepo(*arguments).loss_L)
 
 
 @pytest.mark.parametrize("length", [0, 4])
