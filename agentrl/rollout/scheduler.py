@@ -13,6 +13,7 @@ from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import Outcome, TextEnv
 from agentrl.errors import ConfigError
 from agentrl.rollout.episode import play_episode
+from agentrl.rollout.forest import forest_metrics, own_turns
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import NO_LIMITS, Limits
 from agentrl.rollout.pool import EnvPool
@@ -51,11 +52,19 @@ class RolloutResult:
 
     @property
     def num_sampled_tokens(self) -> int:
-        """Tokens sampled in the trajectories and the accidents."""
-        return sum(trajectory.num_tokens for trajectory in self.trajectories + self.accidents)
+        """Tokens sampled in the trajectories and the accidents; what branches share was sampled once."""
+        return sum(turn.num_tokens for one in self.trajectories + self.accidents for turn in own_turns(one))
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps that were executed, accidents included: what branches share was played once."""
+        return sum(len(own_turns(trajectory)) for trajectory in self.trajectories + self.accidents)
 
     def metrics(self) -> dict[str, float]:
-        """Return the rollout's numbers for the log; means over no trajectory are left out."""
+        """Return the rollout's numbers for the log, those of `forest_metrics` where episodes were forked.
+
+        Means over no trajectory are left out.
+        """
         turns = [turn for trajectory in self.trajectories for turn in trajectory.turns]
         lengths = [len(sequence) for trajectory in self.trajectories for sequence in trajectory.sequences]
         wall_s = max(self.wall_s, 1e-9)
@@ -66,10 +75,12 @@ class RolloutResult:
             "rollout/num_incomplete_groups": float(len(self.incomplete_groups)),
             "rollout/num_sampled_tokens": float(self.num_sampled_tokens),
             "rollout/num_sequence_tokens": float(sum(lengths)),
+            "rollout/env_steps": float(self.env_steps),
             "rollout/wall_s": self.wall_s,
             "rollout/env_s": self.env_s,
             "rollout/sampled_tokens_per_s": self.num_sampled_tokens / wall_s,
-            "rollout/turns_per_s": len(turns) / wall_s,
+            "rollout/turns_per_s": self.env_steps / wall_s,
+            **forest_metrics(self.trajectories),
         }
         if turns:
             ended = [trajectory.outcome is Outcome.TRUNCATED for trajectory in self.trajectories]

@@ -6,6 +6,7 @@ import json
 import math
 import signal
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import Limits, Rollout, RolloutResult, demonstrate, group_specs
+from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import spread
@@ -404,6 +406,7 @@ class Run:
             "scored",
             "nonzero",
             "dropped",
+            "env_steps",
         )
         sums = dict(
             zip(
@@ -420,6 +423,7 @@ class Run:
                         float(np.isfinite(advantages_N).sum()),
                         float((np.nan_to_num(advantages_N) != 0).sum()),
                         float(num_unscored_groups(trajectories, advantages_N)),
+                        float(rollout.env_steps),
                     ]
                 ),
                 strict=True,
@@ -427,7 +431,7 @@ class Run:
         )
         episodes, num_turns = max(1.0, sums["episodes"]), max(1.0, sums["turns"])
         self.progress.episodes += int(sums["episodes"])
-        self.progress.environment_steps += int(sums["turns"])
+        self.progress.environment_steps += int(sums["env_steps"])
         return {
             "success": sums["success"] / episodes,
             "turns": sums["turns"] / episodes,
@@ -440,6 +444,8 @@ class Run:
             "accidents": sums["accidents"],
             "episodes_total": float(self.progress.episodes),
             "environment_steps_total": float(self.progress.environment_steps),
+            "rollout/env_steps": sums["env_steps"],
+            **summarise(sum(distributed.gather(forest_counts(trajectories)), Counter())),
         }
 
     def _remember(self, name: str, modes: list[Scores]) -> dict[str, Any]:
