@@ -1,10 +1,12 @@
 """From trajectories and per-turn advantages to packed tensors of sampled tokens.
 
-Axis suffixes: ``_L`` all tokens of a packed row, ``_A`` the sampled tokens among them that are scored.
+Axis suffixes: ``_L`` all tokens of a packed row, ``_A`` the sampled tokens of all sequences that are scored, ``_Q`` the
+distinct ones among them: where sequences are merged, several may score the same token after the same past.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.trainer.packed import Packing
+from agentrl.trainer.tree import Trie, common_prefix, lexicographic, num_unique
 from agentrl.types import TokenSequence, Trajectory
 
 
@@ -72,8 +75,10 @@ class Batch:
     Attributes:
       ids_L: token ids.
       packing: where the sequences lie.
-      before_A: index in the row of the token before each scored one: its hidden state predicts it.
-      targets_A: the scored tokens.
+      before_Q: index in the row of the token before each distinct scored one: its hidden state predicts it.
+      targets_Q: the distinct scored tokens.
+      question_A: which of them each scored token is.
+      at_A: index of each scored token in the sequences laid end to end.
       advantages_A: float32.
       old_logprobs_A: float32.
       sequence_A: number of the sequence in the batch.
@@ -82,8 +87,10 @@ class Batch:
 
     ids_L: Tensor
     packing: Packing
-    before_A: Tensor
-    targets_A: Tensor
+    before_Q: Tensor
+    targets_Q: Tensor
+    question_A: Tensor
+    at_A: Tensor
     advantages_A: Tensor
     old_logprobs_A: Tensor
     sequence_A: Tensor
@@ -95,8 +102,8 @@ class Batch:
         return len(self.ids_L)
 
 
-def pack(samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch:
-    """Lay samples end to end.
+def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge: bool = False) -> Batch:
+    """Lay samples end to end; with ``merge``, what they share at their beginnings only once.
 
     The first token of a sequence cannot be scored (nothing predicts it); contexts never sample it.
     """
@@ -108,15 +115,23 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch
     ids = np.concatenate([sample.sequence.ids_L for sample in samples]).astype(np.int64)
     old = np.concatenate([sample.old_logprobs_L for sample in samples])
     rows = np.concatenate([sample.rows_L for sample in samples])
+    packing, targets, before, question = None, at, at - 1, np.arange(len(at))
+    if merge:
+        trie = Trie.of([sample.sequence.ids_L for sample in samples])
+        nodes = np.concatenate(trie.nodes)
+        targets, first, question = np.unique(nodes[at], return_index=True, return_inverse=True)
+        packing, ids, before = Packing.of_trie(trie, device), trie.ids_U, nodes[at[first] - 1]
 
     def tensor(array: NDArray[np.generic]) -> Tensor:
         return torch.as_tensor(array, device=device)
 
     return Batch(
         ids_L=tensor(ids),
-        packing=Packing.of(lengths, device),
-        before_A=tensor(at - 1),
-        targets_A=tensor(ids[at]),
+        packing=packing or Packing.of(lengths, device),
+        before_Q=tensor(before),
+        targets_Q=tensor(ids[targets]),
+        question_A=tensor(question),
+        at_A=tensor(at),
         advantages_A=tensor(advantages[at].astype(np.float32)),
         old_logprobs_A=tensor(old[at].astype(np.float32)),
         sequence_A=tensor(np.repeat(np.arange(len(lengths)), lengths)[at]),
@@ -124,19 +139,37 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu") -> Batch
     )
 
 
-def micro_batches(samples: Sequence[Sample], token_budget: int) -> Iterator[list[Sample]]:
+# A forward pass over merged sequences has a few more kernels; it pays from this share of tokens saved on.
+WORTHWHILE_SHARE = 0.1
+
+
+def worth_merging(samples: Sequence[Sample], wish: Literal["auto", "always", "never"] = "auto") -> bool:
+    """Return whether to merge what samples share at their beginnings: for "auto", if it saves enough tokens."""
+    if wish != "auto" or not samples:
+        return wish == "always"
+    sequences = [sample.sequence.ids_L for sample in samples]
+    return num_unique(sequences) <= (1 - WORTHWHILE_SHARE) * sum(map(len, sequences))
+
+
+def micro_batches(samples: Sequence[Sample], token_budget: int, *, merge: bool = False) -> Iterator[list[Sample]]:
     """Cut samples into lists of at most ``token_budget`` tokens, long ones first so that lengths are alike.
 
-    A sample longer than the budget is a list of its own.
+    With ``merge``, those that begin alike come together instead, and what they share counts once. A sample longer than
+    the budget is a list of its own.
     """
+    if merge:
+        ordered = [samples[number] for number in lexicographic([sample.sequence.ids_L for sample in samples])]
+    else:
+        ordered = sorted(samples, key=len, reverse=True)
     chosen: list[Sample] = []
     tokens = 0
-    for sample in sorted(samples, key=len, reverse=True):
-        if chosen and tokens + len(sample) > token_budget:
+    for sample in ordered:
+        shared = common_prefix(chosen[-1].sequence.ids_L, sample.sequence.ids_L) if merge and chosen else 0
+        if chosen and tokens + len(sample) - shared > token_budget:
             yield chosen
-            chosen, tokens = [], 0
+            chosen, tokens, shared = [], 0, 0
         chosen.append(sample)
-        tokens += len(sample)
+        tokens += len(sample) - shared
     if chosen:
         yield chosen
 

@@ -2,11 +2,12 @@
 
 All sequences of a batch are laid end to end as one row of L tokens, with positions that restart in each. Only inside
 attention are they brought side by side, where causality hides the right padding: nothing else sees a pad.
+Sequences that begin alike can be merged first: then the row holds every token that has the same past once.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from agentrl.trainer import flex
+from agentrl.trainer.tree import Part, Trie
+from agentrl.trainer.tree_attention import tree_attention
+
 NAME = "agentrl_packed"
 
 
@@ -26,17 +31,21 @@ GROUP_SHARE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """Where the tokens of each sequence lie.
+    """Where the tokens of each sequence lie, or of each run of a trie.
 
     Attributes:
       positions_L: position of each token inside its sequence.
       groups: for sequences of similar length, the index in the row of each token, (S, K), 0 where there is none.
       order_L: for each token, its index in the concatenation of the flattened groups.
+      parts: what tokens of merged sequences see beyond their own run.
+      block_mask: the same for the kernel of the GPU; None on CPU and where nothing is merged.
     """
 
     positions_L: Tensor
     groups: tuple[Tensor, ...]
     order_L: Tensor
+    parts: tuple[Part, ...] = ()
+    block_mask: Any = None
 
     @classmethod
     def of(cls, lengths_S: Sequence[int], device: torch.device | str = "cpu") -> "Packing":
@@ -55,6 +64,15 @@ class Packing:
             offset += index.size
         return cls(torch.as_tensor(positions, device=device), tuple(groups), torch.as_tensor(order, device=device))
 
+    @classmethod
+    def of_trie(cls, trie: Trie, device: torch.device | str = "cpu") -> "Packing":
+        """Lay out merged sequences."""
+        block_mask = None
+        if trie.parts and torch.device(device).type == "cuda":
+            block_mask = flex.block_mask(torch.as_tensor(trie.ends_U, device=device))
+        positions = torch.as_tensor(trie.depths_U, device=device)
+        return replace(cls.of(trie.runs, device), positions_L=positions, parts=trie.parts, block_mask=block_mask)
+
 
 def _similar(lengths_S: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield the sequences in groups of similar length, long ones first."""
@@ -70,9 +88,15 @@ def _packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention inside each sequence. Query (1, H, L, D), key and value (1, Hkv, L, D) -> (1, L, H, D)."""
     heads, width = query.shape[1], query.shape[3]
+    if packing.block_mask is not None:
+        return flex.attention(query, key, value, packing.block_mask, kwargs.get("scaling")), None
     repeats = heads // key.shape[1]
     if repeats > 1:  # enable_gqa falls off the fused path on CPU
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    if packing.parts:
+        scale = kwargs.get("scaling") or width**-0.5
+        merged = tree_attention(query[0], key[0], value[0], packing.groups, packing.order_L, packing.parts, scale)
+        return merged[None], None
     outputs = []
     for index_SK in packing.groups:
         q_SHKD, k_SHKD, v_SHKD = (

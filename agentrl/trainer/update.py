@@ -1,17 +1,18 @@
 """The policy update: from scored samples to new weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
 from agentrl.trainer import distributed
-from agentrl.trainer.batch import Batch, Sample, micro_batches, mini_batches, pack
+from agentrl.trainer.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
 from agentrl.trainer.config import UpdateConfig
 from agentrl.trainer.optimizer import Optimizer
 from agentrl.trainer.packed import packed_hidden_states
@@ -24,9 +25,11 @@ def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, T
     Both are of the temperature-scaled distribution, the one the engine samples from.
     """
     hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing)
-    hidden_AH = hidden_LH.index_select(0, batch.before_A)
+    hidden_QH = hidden_LH.index_select(0, batch.before_Q)
     weight_VH = model.get_output_embeddings().weight
-    return token_logprobs(hidden_AH, weight_VH, batch.targets_A, temperature=temperature, chunk=1024)
+    both_Q = token_logprobs(hidden_QH, weight_VH, batch.targets_Q, temperature=temperature, chunk=1024)
+    logprobs_A, entropies_A = (one_Q.index_select(0, batch.question_A) for one_Q in both_Q)
+    return logprobs_A, entropies_A
 
 
 def policy_term(loss: LossSettings, logprobs_A: Tensor, batch: Batch) -> PolicyLoss:
@@ -76,9 +79,7 @@ class Updater:
         """
         samples = shape_tokens(samples, self.loss)
         if self.config.old_logprobs == "recompute":
-            samples = [
-                sample for part in micro_batches(samples, self.config.token_budget) for sample in self._old(part)
-            ]
+            samples = self._old(samples)
         totals: dict[str, float] = {}
         norms = []
         for _ in range(self.config.epochs):
@@ -89,8 +90,8 @@ class Updater:
                     continue
                 denominators = {"token_mean": tokens, "sequence_mean": sequences}
                 denominator = denominators.get(self.loss.aggregation, sequences * self.most_tokens)
-                for part in micro_batches(minibatch, self.config.token_budget):
-                    self._backward(pack(part, self.device), denominator, totals)
+                for _, batch in self._batches(minibatch):
+                    self._backward(batch, denominator, totals)
                 norms.append(self.optimizer.step(lr))
         return self._means(totals, norms)
 
@@ -98,6 +99,12 @@ class Updater:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+
+    def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[Sample], Batch]]:
+        """Cut and pack samples; merge those that begin alike where it pays."""
+        merge = worth_merging(samples, self.config.merge_prefixes)
+        for part in micro_batches(samples, self.config.token_budget, merge=merge):
+            yield part, pack(part, self.device, merge=merge)
 
     def _backward(self, batch: Batch, denominator: float, totals: dict[str, float]) -> None:
         """Add the gradient of this part of a minibatch; add its sums to ``totals``."""
@@ -125,15 +132,17 @@ class Updater:
         for key, value in metrics.items():
             totals[key] = totals.get(key, 0.0) + float(value) * count
 
-    def _old(self, part: list[Sample]) -> list[Sample]:
-        """Return the samples with old log-probs computed by the trainer."""
-        batch = pack(part, self.device)
-        with torch.no_grad():
-            logprobs_A, _ = score(self.model, batch, self.temperature)
-        row = np.zeros(batch.num_tokens, dtype=np.float32)
-        row[(batch.before_A + 1).cpu().numpy()] = logprobs_A.cpu().numpy()
-        cuts = np.cumsum([len(sample) for sample in part])[:-1]
-        return [replace(sample, old_logprobs_L=old) for sample, old in zip(part, np.split(row, cuts), strict=True)]
+    def _old(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Return the samples with old log-probs computed by the trainer, in the same order."""
+        olds: dict[int, NDArray[np.float32]] = {}
+        for part, batch in self._batches(samples):
+            with torch.no_grad():
+                logprobs_A, _ = score(self.model, batch, self.temperature)
+            row = np.zeros(sum(map(len, part)), dtype=np.float32)
+            row[batch.at_A.cpu().numpy()] = logprobs_A.cpu().numpy()
+            cuts = np.cumsum([len(sample) for sample in part])[:-1]
+            olds |= {id(sample): old_L for sample, old_L in zip(part, np.split(row, cuts), strict=True)}
+        return [replace(sample, old_logprobs_L=olds[id(sample)]) for sample in samples]
 
     @staticmethod
     def _means(totals: dict[str, float], norms: list[float]) -> dict[str, float]:

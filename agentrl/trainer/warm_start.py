@@ -84,12 +84,12 @@ class WarmStart:
 
     def _step(self, samples: list[Sample], step: int) -> dict[str, float]:
         batch = pack(samples, next(iter(self.model.parameters())).device)
-        hidden_AH = packed_hidden_states(self.model, batch.ids_L, batch.packing).index_select(0, batch.before_A)
+        hidden_AH = packed_hidden_states(self.model, batch.ids_L, batch.packing).index_select(0, batch.before_Q)
         logits_AV = self.model.get_output_embeddings()(hidden_AH)
-        loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_A, reduction="sum")
-        correct = (logits_AV.detach().argmax(-1) == batch.targets_A).sum()
+        loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_Q, reduction="sum")
+        correct = (logits_AV.detach().argmax(-1) == batch.targets_Q).sum()
         total_loss, total_correct, tokens = distributed.all_sum(
-            [float(loss.detach()), float(correct), float(len(batch.targets_A))]
+            [float(loss.detach()), float(correct), float(len(batch.targets_Q))]
         )
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
         config = self.config
@@ -109,9 +109,9 @@ def accuracy(model: Any, samples: Sequence[Sample], token_budget: int) -> float:
     correct = tokens = 0
     for part in _in_budget(samples, token_budget):
         batch = pack(part, next(iter(model.parameters())).device)
-        hidden_AH = packed_hidden_states(model, batch.ids_L, batch.packing).index_select(0, batch.before_A)
-        correct += int((model.get_output_embeddings()(hidden_AH).argmax(-1) == batch.targets_A).sum())
-        tokens += len(batch.targets_A)
+        hidden_AH = packed_hidden_states(model, batch.ids_L, batch.packing).index_select(0, batch.before_Q)
+        correct += int((model.get_output_embeddings()(hidden_AH).argmax(-1) == batch.targets_Q).sum())
+        tokens += len(batch.targets_Q)
     all_correct, all_tokens = distributed.all_sum([float(correct), float(tokens)])
     return all_correct / max(1.0, all_tokens)
 

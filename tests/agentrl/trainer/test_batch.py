@@ -47,8 +47,8 @@ def test_pack() -> None:
     assert batch.num_tokens == 7
     assert batch.ids_L.tolist() == ids
     assert batch.packing.positions_L.tolist() == [0, 1, 2, 3, 0, 1, 2]
-    assert batch.before_A.tolist() == [0, 4]
-    assert batch.targets_A.tolist() == [ids[1], ids[5]]
+    assert batch.before_Q.tolist() == [0, 4]
+    assert batch.targets_Q.tolist() == [ids[1], ids[5]]
     assert batch.advantages_A.tolist() == [1.0, -2.0]
     assert batch.sequence_A.tolist() == [0, 1]
     assert batch.row_A.tolist() == [0, 2]
