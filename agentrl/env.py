@@ -142,6 +142,8 @@ class TextEnv(Env[str, str]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}  # type: ignore[misc]
     snapshot_level: ClassVar[SnapshotLevel] = SnapshotLevel.EXACT
+    is_stateless: ClassVar[bool] = False
+    """True declares that answers depend on the task and the action alone: then level `none` can be branched as well."""
 
     def __init__(
         self,

@@ -159,7 +159,7 @@ class Rollout:
                 for _ in range(min(self._concurrency, len(specs))):
                     workers.create_task(self._work(waiting, attempts))
         except BaseExceptionGroup as group:
-            raise _first(group) from None
+            raise first_exception(group) from None
         verdicts = [played[-1] for played in attempts if played[-1].outcome.is_verdict]
         lost = [spec.group for spec, played in zip(specs, attempts, strict=True) if not played[-1].outcome.is_verdict]
         accidents = [one for played in attempts for one in played if not one.outcome.is_verdict]
@@ -202,7 +202,7 @@ class Rollout:
         return trajectory
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_exception(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Return the first exception inside a group: what a sequential loop would have raised."""
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return first_exception(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,0 +1,276 @@
+"""The one loop behind all branching samplers: groups that grow round by round, many groups at once."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from agentrl.context.base import Context
+from agentrl.engines.base import Engine, SamplingParams
+from agentrl.env import Outcome, TextEnv
+from agentrl.errors import ConfigError
+from agentrl.rollout.branching.path import FRESH, Path, Start
+from agentrl.rollout.branching.player import Player, Stage, check_forkable
+from agentrl.rollout.branching.sampler import Sampler
+from agentrl.rollout.episode import Accident, turn_params
+from agentrl.rollout.group import EpisodeSpec
+from agentrl.rollout.limits import NO_LIMITS, Limits
+from agentrl.rollout.pool import EnvPool
+from agentrl.rollout.scheduler import RolloutResult, first_exception
+from agentrl.seeding import derive
+from agentrl.types import BranchPoint, Trajectory
+
+
+class BranchingRollout:
+    """Plays groups whose paths may be forked from one another; stands where a ``Rollout`` stands.
+
+    The specs of a group are its budget: path number i, in the order of creation, is played under the i-th of them. A
+    group proceeds in rounds; in each, all its live paths play one turn side by side, then the sampler decides, path by
+    path in the order of numbers. What is played therefore depends on the specs alone, not on ``concurrency`` (up to
+    the engine's own floating-point differences between batch shapes).
+
+    A path that an accident ended is played again with a fresh sampling seed, from its branch point or from the last
+    turn at which others were forked from it; what it held is fed again. So a group has exactly as many trajectories
+    with a verdict as it has specs, or is reported as incomplete: retries ran out, or the budget of steps did.
+
+    Args:
+      env_factory: makes an environment; they are reused over episodes, and built anew after an exception.
+      engine: samples the policy.
+      context: renders the conversation.
+      params: how to sample a turn.
+      sampler: decides where to branch.
+      limits: of each episode, shared turns included.
+      max_env_steps: steps that a group may take in its environments, those lost in accidents included and shared ones
+        counted once; None for no bound. When they are spent, the paths still going end as ``TRUNCATED``; where fewer
+        are left than paths are going, those with the lowest numbers take them. No path begins that could not take one.
+      concurrency: sessions open at once, so ``concurrency`` // (size of a group) groups are under way.
+      max_retries: attempts after the first, per path.
+      threads: call environments in threads.
+
+    Raises:
+      ConfigError: a bound is out of range, or the sampler branches and the environment cannot be.
+    """
+
+    def __init__(
+        self,
+        env_factory: Callable[[], TextEnv],
+        engine: Engine,
+        context: Context,
+        params: SamplingParams,
+        *,
+        sampler: Sampler,
+        limits: Limits = NO_LIMITS,
+        max_env_steps: int | None = None,
+        concurrency: int = 64,
+        max_retries: int = 2,
+        threads: bool = False,
+    ) -> None:
+        if concurrency < 1 or max_retries < 0 or (max_env_steps is not None and max_env_steps < 1):
+            raise ConfigError(
+                f"concurrency {concurrency}, max_retries {max_retries}, max_env_steps {max_env_steps}: "
+                "expected >= 1, >= 0, and >= 1 or none"
+            )
+        self.engine = engine
+        self.sampler = sampler
+        self.max_env_steps = max_env_steps
+        self.max_retries = max_retries
+        self._concurrency = concurrency
+        self._pool = EnvPool(env_factory, concurrency, threads=threads)
+        self.stage = Stage(engine, context, turn_params(params, context), limits, self._pool)
+        if sampler.branches:
+            env = env_factory()
+            check_forkable(env, type(env).__name__)
+            self._pool.release(env)
+
+    def collect(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
+        """Play ``specs``, group by group, and return their trajectories. For callers without an event loop.
+
+        Raises:
+          TaskNotFoundError: a task does not exist.
+          ConfigError: a group has more paths than ``concurrency``, or than the sampler's options allow.
+        """
+        return asyncio.run(self.collect_async(specs))
+
+    async def collect_async(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
+        """Play ``specs`` inside a running event loop; otherwise as :meth:`collect`."""
+        begin, busy_s = time.perf_counter(), self._pool.busy_s
+        groups = [GrowingGroup(self, list(members)) for _, members in groupby(specs, key=lambda spec: spec.group)]
+        largest = max((len(group.specs) for group in groups), default=1)
+        if largest > self._concurrency:
+            raise ConfigError(
+                f"a group of {largest} paths needs as many sessions, concurrency is {self._concurrency}: "
+                "raise rollout.concurrency or lower rollout.group_size"
+            )
+        waiting = deque(groups)
+        try:
+            async with asyncio.TaskGroup() as workers:
+                for _ in range(min(self._concurrency // largest, len(groups))):
+                    workers.create_task(_work(waiting))
+        except BaseExceptionGroup as error:
+            raise first_exception(error) from None
+        verdicts = [trajectory for group in groups for trajectory in group.trajectories]
+        accidents = [trajectory for group in groups for trajectory in group.accidents]
+        incomplete = tuple(group.specs[0].group for group in groups if len(group.trajectories) < len(group.specs))
+        wall_s, env_s = time.perf_counter() - begin, self._pool.busy_s - busy_s
+        return RolloutResult(verdicts, accidents, incomplete, wall_s, env_s)
+
+    def close(self) -> None:
+        """Close the environments."""
+        self._pool.close()
+
+    def __enter__(self) -> "BranchingRollout":
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+async def _work(waiting: deque["GrowingGroup"]) -> None:
+    """Play groups until none is waiting."""
+    while waiting:
+        await waiting.popleft().play()
+
+
+class GrowingGroup:
+    """One group while it is played.
+
+    Attributes:
+      specs: one per path of the budget.
+      trajectories: those with a verdict, in the order of the specs; filled by :meth:`play`.
+      accidents: the record of attempts without one.
+    """
+
+    def __init__(self, rollout: BranchingRollout, specs: list[EpisodeSpec]) -> None:
+        self.specs = specs
+        self.trajectories: list[Trajectory] = []
+        self.accidents: list[Trajectory] = []
+        self._rollout = rollout
+        vocab_size = 0 if rollout.engine.tokenizer is None else len(rollout.engine.tokenizer)
+        seed = derive(specs[0].sampling_seed, "group")
+        self._plan = rollout.sampler.plan(len(specs), seed, vocab_size)
+        self._paths: list[Path] = []
+        self._players: list[Player] = []
+        self._num_lost_steps = self._num_replayed = 0
+
+    async def play(self) -> None:
+        """Grow the group to its budget and play every path to its end."""
+        try:
+            while self._grow():
+                self._cut_over_budget()
+                async with asyncio.TaskGroup() as turns:
+                    for path, player in zip(self._paths, self._players, strict=True):
+                        if path.is_live and not player.is_over:
+                            turns.create_task(player.play())
+                await self._settle()
+        finally:
+            for player in self._players:
+                await player.leave()
+                player.hush()
+        for path, player in zip(self._paths, self._players, strict=True):
+            if not path.is_lost:
+                self.trajectories.append(self._close(path, player))
+
+    # -- growing -----------------------------------------------------------------------------------------------------
+
+    def _grow(self) -> bool:
+        """Begin the paths that the plan asks for; return whether any is live."""
+        slots = len(self.specs) - len(self._paths)
+        if slots and (steps := self._steps_left()) > 0:
+            live = sum(path.is_live for path in self._paths)
+            starts = self._plan.grow(self._paths, slots)
+            if not (starts or live):
+                starts = [FRESH] * slots
+            for start in starts[: min(slots, steps - live)]:
+                self._begin(start)
+        return any(path.is_live for path in self._paths)
+
+    def _begin(self, start: Start) -> None:
+        number, turn = len(self._paths), start.turn
+        path, spec = Path(number, start=turn, judged=turn + 1), self.specs[number]
+        if start.parent is None:
+            player = Player(self._rollout.stage, spec)
+        else:
+            path.parent = self._owner(start.parent, turn)
+            source = self._players[path.parent]
+            path.turns = self._paths[path.parent].turns[:turn]
+            player = Player(self._rollout.stage, spec, source, turn)
+            try:
+                player.fork_session(source)
+            except Accident as accident:
+                player.cut(accident.outcome, str(accident))
+        self._paths.append(path)
+        self._players.append(player)
+
+    def _owner(self, number: int, turn: int) -> int:
+        """Return the path that played the turn before ``turn`` on the way of path ``number``, or its root."""
+        while turn <= self._paths[number].start and (parent := self._paths[number].parent) is not None:
+            number = parent
+        return number
+
+    # -- the budget of steps -----------------------------------------------------------------------------------------
+
+    @property
+    def num_steps(self) -> int:
+        """Steps taken in environments: by paths from their branch points on, and by attempts that were lost."""
+        return self._num_lost_steps + sum(player.num_steps for player in self._players)
+
+    def _steps_left(self) -> int:
+        limit = self._rollout.max_env_steps
+        return 2**31 if limit is None else limit - self.num_steps
+
+    def _cut_over_budget(self) -> None:
+        """End the paths that the remaining steps do not suffice for; one that has played nothing yet is an accident."""
+        live = [(path, player) for path, player in zip(self._paths, self._players, strict=True) if path.is_live]
+        for path, player in live[max(0, self._steps_left()) :]:
+            has_played = len(player.record.trajectory.turns) > path.start
+            reason = f"tool budget: the group's {self._rollout.max_env_steps} environment steps are spent"
+            player.cut(Outcome.TRUNCATED if has_played else Outcome.INFRA_LOST, reason)
+
+    # -- endings -----------------------------------------------------------------------------------------------------
+
+    async def _settle(self) -> None:
+        """Take note of the round: new turns, ended paths, accidents."""
+        for path, player in zip(self._paths, self._players, strict=True):
+            if not path.is_live:
+                continue
+            path.turns = [completion for _, completion in player.record.said]
+            if player.is_over:
+                await player.leave()
+                path.is_live = not player.record.trajectory.outcome.is_verdict
+                if path.is_live:
+                    self._replace(path, player)
+
+    def _replace(self, path: Path, player: Player) -> None:
+        """Play a path again after an accident, from the last turn that others share with it; or give it up."""
+        player.hush()
+        self.accidents.append(self._close(path, player))
+        if player.spec.attempt >= self._rollout.max_retries:
+            path.is_live, path.is_lost = False, True
+            return
+        turn = max([path.start, *(fork.start for fork in self._paths if fork.parent == path.number)])
+        path.turns, path.judged = path.turns[:turn], min(path.judged, turn + 1)
+        path.decisions = [decision for decision in path.decisions if decision["turn"] <= turn]
+        self._num_lost_steps += player.num_steps
+        self._num_replayed += player.num_replayed
+        again = Player(self._rollout.stage, player.spec.retry(), player if turn else None, turn)
+        self._players[path.number] = again
+
+    def _close(self, path: Path, player: Player) -> Trajectory:
+        """Return the record of an attempt, with what the sampler decided on it."""
+        trajectory = player.record.close()
+        if path.parent is not None:
+            trajectory.parent = BranchPoint(self.specs[path.parent].id, path.start)
+        trajectory.extra["branching"] = {
+            "sampler": self._rollout.sampler.name,
+            "number": path.number,
+            "decisions": path.decisions,
+            "group": {
+                "budget": len(self.specs),
+                "env_steps": self.num_steps,
+                "replayed_env_steps": self._num_replayed + sum(player.num_replayed for player in self._players),
+                "max_env_steps": self._rollout.max_env_steps,
+                **self._plan.notes,
+            },
+        }
+        return trajectory
