@@ -81,6 +81,8 @@ class Recipe(BaseModel):
     """What a run must provide; one that cannot is refused at its start."""
     filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "none"
     """Which groups are trained on, unless the configuration says otherwise: see `agentrl.curriculum`."""
+    sampler: ClassVar[str] = "independent"
+    """Who plays the groups, unless the configuration says otherwise: see `agentrl.rollout.branching`."""
 
     @abstractmethod
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
@@ -93,6 +95,10 @@ class Recipe(BaseModel):
     def group_by(self) -> Literal["group", "task"]:
         """Return what the table's groups are: trajectories from one initial state, or of one task."""
         return "group"
+
+    def samples_with(self) -> str:
+        """Return the sampler that suits this algorithm with its options."""
+        return self.sampler
 
     def observe(self, table: TurnTable) -> None:
         """Remember an iteration's turns, those of all processes, after their advantages were computed."""

@@ -1,4 +1,4 @@
-"""Algorithms of samplers that fork episodes. All but AEPO's update need one and are refused without."""
+"""Algorithms of samplers that fork episodes, which they bring. All but AEPO's update are refused without one."""
 
 from typing import ClassVar, Literal
 
@@ -24,6 +24,7 @@ class TreeGRPO(Recipe):
     test: ClassVar[str] = TREE_TEST
     loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.001)
     needs: ClassVar[frozenset[Need]] = BRANCHES
+    sampler: ClassVar[str] = "tree_grpo"
 
     scale: Literal["std", "none"] = "std"
     dialect: Literal["paper", "authors"] = "paper"
@@ -42,6 +43,7 @@ class TreePO(Recipe):
     test: ClassVar[str] = TREE_TEST
     loss: ClassVar[LossSettings] = LossSettings(clip_low=0.2, clip_high=0.28, dual_clip=10.0)
     needs: ClassVar[frozenset[Need]] = BRANCHES
+    sampler: ClassVar[str] = "treepo"
     filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "dynamic_sampling"
 
     variant: Literal["average", "size_weighted", "segment"] = "average"
@@ -61,6 +63,7 @@ class ARPO(Transform):
     paper: ClassVar[str] = "ARPO, arXiv:2507.19849"
     test: ClassVar[str] = TREE_TEST
     needs: ClassVar[frozenset[Need]] = BRANCHES
+    sampler: ClassVar[str] = "arpo"
 
     mode: Literal["hard", "soft"] = "soft"
 
@@ -78,3 +81,4 @@ class AEPO(GRPO):
     test: ClassVar[str] = "tests/agentrl/losses/test_entropy_balanced.py"
     loss: ClassVar[LossSettings] = LossSettings(keep_high_gradient=True, entropy_advantage=0.2)
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy"})
+    sampler: ClassVar[str] = "aepo"

@@ -32,6 +32,10 @@ class Transform(Recipe):
         """Return the base's groups."""
         return self._inner.group_by()
 
+    def samples_with(self) -> str:
+        """Return its own sampler, or the base's where it has none."""
+        return self.sampler if self.sampler != "independent" else self._inner.samples_with()
+
     def observe(self, table: TurnTable) -> None:
         """Let the base remember."""
         self._inner.observe(table)

@@ -107,6 +107,12 @@ class RolloutConfig(Section):
 
     tasks_per_iteration: int = Field(16, gt=0)
     group_size: int = Field(8, gt=0, description="episodes per task, from the same initial state")
+    sampler: dict[str, Any] = Field(
+        {}, description="name and options: independent, arpo, aepo, tree_grpo, treepo; {} suits the algorithm"
+    )
+    max_env_steps: int | None = Field(
+        None, gt=0, description="environment steps per group, shared ones counted once; null for no limit"
+    )
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     concurrency: int = Field(128, gt=0, description="episodes in flight per process")

@@ -22,7 +22,7 @@ from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import load_policy, save_policy
-from agentrl.rollout import Limits, Rollout, RolloutResult, demonstrate, group_specs
+from agentrl.rollout import Limits, RolloutResult, demonstrate, group_specs
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
@@ -40,6 +40,7 @@ from agentrl.trainer.credit import assign_credit, num_unscored_groups
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
+from agentrl.trainer.sampling import make_rollout
 from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
 from agentrl.trainer.update import Updater
 from agentrl.trainer.warm_start import WarmStart
@@ -284,15 +285,8 @@ class Run:
         )
         self.engine.policy_version = self.progress.policy_version
         self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, rollout.top_p)
-        self._rollout = Rollout(
-            self.env_factory,
-            self.engine,
-            self.context,
-            self._params,
-            limits=self.limits,
-            concurrency=rollout.concurrency,
-            max_retries=rollout.max_retries,
-            threads=rollout.threads,
+        self._rollout = make_rollout(
+            config, self.recipe, self.env_factory, self.engine, self.context, self._params, self.limits
         )
         env = self.env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)

@@ -15,6 +15,7 @@ from agentrl.errors import ConfigError
 from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
 from agentrl.rollout import FallibleExpert
 from agentrl.trainer.config import Config
+from agentrl.trainer.sampling import check_sampler, choose_sampler
 
 
 def env_factory(config: Config) -> Callable[[], TextEnv]:
@@ -52,7 +53,6 @@ def check_tasks(config: Config) -> None:
 UNMET: dict[Need, str] = {
     "ref_logprobs": "credit does not see the reference policy's log-probs",
     "values": "this trainer has no critic",
-    "branches": "the sampler plays every episode from its start and forks none",
     "continuations": "the sampler does not play on from the middle of an episode",
 }
 """Needs that no run of this trainer can meet, and why. It meets the others."""
@@ -65,15 +65,18 @@ def check_algorithm(config: Config) -> Recipe:
       ConfigError: no such algorithm or option, or a need that is not met; says which and why.
     """
     recipe = make_recipe(config.algorithm)
+    sampler = choose_sampler(config, recipe)
+    env = env_factory(config)()
     for need in sorted(recipe.required()):
         reason = UNMET.get(need)
-        if need == "snapshots":
-            env = env_factory(config)()
-            if env.snapshot_level is SnapshotLevel.NONE:
-                reason = f"{config.env.id} cannot be snapshotted"
-            env.close()
+        if need == "snapshots" and env.snapshot_level is SnapshotLevel.NONE:
+            reason = f"{config.env.id} cannot be snapshotted"
+        if need == "branches" and not sampler.branches:
+            reason = f"sampler {sampler.name} plays every episode from its start"
         if reason:
             raise ConfigError(f"algorithm {recipe.name} needs {need}: {reason}; choose another algorithm.name")
+    check_sampler(config, sampler, env)
+    env.close()
     return recipe
 
 

@@ -78,7 +78,6 @@ def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> Non
 def test_what_is_refused() -> None:
     assert {recipe.name for recipe in BUILTIN} - {recipe.name for recipe in RUNNABLE} == {
         *("ppo", "turn_ppo", "poad"),
-        *("tree_grpo", "treepo", "arpo"),
     }
 
 
@@ -86,12 +85,12 @@ def test_what_is_refused() -> None:
     ("algorithm", "message"),
     [
         ({"name": "ppo"}, "algorithm ppo needs values: this trainer has no critic; choose another"),
-        ({"name": "tree_grpo"}, "algorithm tree_grpo needs branches: the sampler plays every episode from its start"),
+        ({"name": "tree_grpo"}, "algorithm tree_grpo needs branches: sampler independent plays every episode from its"),
         ({"name": "salt", "base": "treepo"}, "algorithm salt needs branches: "),
     ],
 )
 def test_refused_before_anything_is_written(algorithm: dict[str, Any], message: str, tmp_path: Path) -> None:
-    config = config_for(tmp_path / "run", algorithm=algorithm)
+    config = config_for(tmp_path / "run", algorithm=algorithm, rollout={"sampler": {"name": "independent"}})
     with pytest.raises(ConfigError) as caught:
         run_training(config)
     assert str(caught.value).startswith(message)

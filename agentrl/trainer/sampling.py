@@ -1,0 +1,77 @@
+"""Which sampler a run uses, whether it can, and the rollout that plays it."""
+
+from collections.abc import Callable
+
+from agentrl.algorithms.base import Recipe
+from agentrl.context import Context
+from agentrl.engines.base import Engine, SamplingParams
+from agentrl.env import TextEnv
+from agentrl.errors import ConfigError
+from agentrl.rollout import Limits, Rollout
+from agentrl.rollout.branching import BranchingRollout, Sampler, check_forkable, make_sampler
+from agentrl.trainer.config import Config
+
+_ANY_VOCABULARY = 2
+
+
+def choose_sampler(config: Config, recipe: Recipe) -> Sampler:
+    """Return the configured sampler, or the one that suits the algorithm.
+
+    Raises:
+      ConfigError: no such sampler or option.
+    """
+    return make_sampler(config.rollout.sampler or {"name": recipe.samples_with()})
+
+
+def check_sampler(config: Config, sampler: Sampler, env: TextEnv) -> None:
+    """Check before the first step that a run's environment and budget suit its sampler.
+
+    Raises:
+      ConfigError: the environment cannot be branched, or the group is too large for the engine or too small for the
+        sampler's options; says which and why.
+    """
+    size, concurrency = config.rollout.group_size, config.rollout.concurrency
+    sampler.plan(size, 0, _ANY_VOCABULARY)
+    if sampler.branches:
+        check_forkable(env, config.env.id)
+    if (sampler.branches or config.rollout.max_env_steps) and size > concurrency:
+        raise ConfigError(
+            f"rollout.group_size {size} exceeds rollout.concurrency {concurrency}: the paths of a group that sampler "
+            f"{sampler.name} plays need a session each"
+        )
+
+
+def make_rollout(
+    config: Config,
+    recipe: Recipe,
+    env_factory: Callable[[], TextEnv],
+    engine: Engine,
+    context: Context,
+    params: SamplingParams,
+    limits: Limits,
+) -> Rollout | BranchingRollout:
+    """Return what plays the iterations' groups: group by group if they branch or share a budget of steps."""
+    settings, sampler = config.rollout, choose_sampler(config, recipe)
+    if not (sampler.branches or settings.max_env_steps):
+        return Rollout(
+            env_factory,
+            engine,
+            context,
+            params,
+            limits=limits,
+            concurrency=settings.concurrency,
+            max_retries=settings.max_retries,
+            threads=settings.threads,
+        )
+    return BranchingRollout(
+        env_factory,
+        engine,
+        context,
+        params,
+        sampler=sampler,
+        limits=limits,
+        max_env_steps=settings.max_env_steps,
+        concurrency=settings.concurrency,
+        max_retries=settings.max_retries,
+        threads=settings.threads,
+    )
