@@ -1,4 +1,4 @@
-"""The command line: ``agentrl train | eval | play | envs | algorithms | credit``."""
+"""The command line: ``agentrl train | eval | play | envs | algorithms | credit | view``."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-TRAINING_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "matplotlib", "tensorboard")
+TRAINING_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "matplotlib", "tensorboard", "jinja2")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="override a key: section.key=value (YAML); may be repeated")
@@ -126,6 +126,23 @@ def study_credit(
     for table in credit_study.study_tables(study):
         console.print(table)
     console.print(f"picture: {path}")
+
+
+@app.command()
+def view(
+    run: Annotated[Path, typer.Argument(help="directory of a run with stored trajectories")],
+    iteration: Annotated[int | None, typer.Option(help="which stored iteration; default: the newest")] = None,
+    group: Annotated[str, typer.Option(help="show this group only: its name, or its number in the iteration")] = "",
+    out: Annotated[Path | None, typer.Option(help="where the page goes; default: RUN/index.html")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="also draw one group's forest: --group, or the most branched")
+    ] = None,
+) -> None:
+    """Write one static HTML page of a run's episodes: forests, turns, entropies, advantages, anchor states."""
+    from agentrl.viewer.run import view_run
+
+    for path in view_run(run, iteration=iteration, group=group or None, out=out, png=png):
+        Console().print(f"written: {path}", soft_wrap=True)
 
 
 def _table(first: str, *others: str, title: str) -> Table:

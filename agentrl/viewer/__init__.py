@@ -1,0 +1,1 @@
+"""Looking at a run: one static HTML page, and pictures of a group's forest."""
