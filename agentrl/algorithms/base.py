@@ -83,6 +83,8 @@ class Recipe(BaseModel):
     """Which groups are trained on, unless the configuration says otherwise: see `agentrl.curriculum`."""
     sampler: ClassVar[str] = "independent"
     """Who plays the groups, unless the configuration says otherwise: see `agentrl.rollout.branching`."""
+    max_refills: ClassVar[int] = 0
+    """How often dynamic sampling replaces the groups that it drops, unless the configuration says otherwise."""
 
     @abstractmethod
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:

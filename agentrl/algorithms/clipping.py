@@ -9,14 +9,15 @@ TEST = "tests/agentrl/losses/test_variants.py"
 
 
 class DAPO(GRPO):
-    """Decoupled clip and dynamic sampling. Differs: dropped groups are not replaced, so an update may be smaller."""
+    """Decoupled clip and dynamic sampling: dropped groups are replaced, in ten rollouts at most."""
 
     name: ClassVar[str] = "dapo"
-    title: ClassVar[str] = "GRPO with clip-higher; groups of equal returns are left out"
+    title: ClassVar[str] = "GRPO with clip-higher; groups of equal returns are replaced by others"
     paper: ClassVar[str] = "DAPO, arXiv:2503.14476, sec. 3.1-3.3"
     test: ClassVar[str] = "tests/agentrl/curriculum/test_filters.py"
     loss: ClassVar[LossSettings] = LossSettings(clip_low=0.2, clip_high=0.28, dual_clip=10.0)
     filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "dynamic_sampling"
+    max_refills: ClassVar[int] = 9
 
 
 class GSPO(GRPO):

@@ -29,32 +29,12 @@ class DynamicSampling:
     """Keep the groups whose returns differ: of equal ones nothing can be learned by comparison.
 
     With rewards 0 and 1 these are the groups of accuracy strictly between 0 and 1. Paper: DAPO, arXiv:2503.14476,
-    sec. 3.2, which generates more until the update is full (`missing`); without that the update is smaller.
-
-    Attributes:
-      max_batches: most batches generated for one update.
+    sec. 3.2, which generates more until the update is full: the trainer does so for ``filter.max_refills``.
     """
-
-    max_batches: int = 10
 
     def keep(self, std_K: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Return which groups have a spread."""
         return std_K > 0.0
-
-    def missing(self, *, wanted: int, kept: int, batches: int) -> int:
-        """Return how many groups are still to be generated after ``batches`` batches with ``kept`` useful groups.
-
-        Raises:
-          ConfigError: ``max_batches`` were not enough.
-        """
-        if kept >= wanted:
-            return 0
-        if batches >= self.max_batches:
-            raise ConfigError(
-                f"{kept} of {wanted} groups have returns that differ after {batches} batches: tasks are too easy or "
-                "too hard for this policy; choose others, or train on what there is"
-            )
-        return wanted - kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +84,9 @@ def keep_groups(table: TurnTable, group_filter: GroupFilter) -> TurnTable:
     kept_K = np.zeros(table.num_groups, dtype=bool)
     kept_K[present] = group_filter.keep(moments.std_K[present])
     return replace(table, verdict_N=table.verdict_N & kept_K[table.group_N])
+
+
+def num_kept(table: TurnTable, group_filter: GroupFilter) -> int:
+    """Return how many groups the filter keeps."""
+    kept = keep_groups(table, group_filter)
+    return len(np.unique(kept.group_N[kept.verdict_N]))

@@ -51,10 +51,11 @@ def save_checkpoint(
     config_digest: str,
     keep: int,
     algorithm: dict[str, Any] | None = None,
+    curriculum: dict[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint; it appears under its name only when whole. Older ones beyond ``keep`` are removed.
 
-    ``algorithm`` is what it remembers, JSON-serialisable.
+    ``algorithm`` and ``curriculum`` are what they remember, JSON-serialisable.
     """
     directory.mkdir(parents=True, exist_ok=True)
     number = progress.step if progress.stage == "warm_start" else progress.iteration
@@ -64,7 +65,8 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     save_policy(partial, model, tokenizer)
     torch.save(optimizer.state_dict(), partial / "optimizer.pt")
-    state = {"progress": asdict(progress), "config_digest": config_digest, "algorithm": algorithm or {}}
+    state = {"progress": asdict(progress), "config_digest": config_digest}
+    state |= {"algorithm": algorithm or {}, "curriculum": curriculum or {}}
     (partial / "state.json").write_text(json.dumps(state, indent=1))
     if folder.exists():
         os.replace(folder, stale)
@@ -104,14 +106,14 @@ def load_progress(folder: Path, config_digest: str) -> Progress:
     return progress
 
 
-def load_algorithm(folder: Path) -> dict[str, Any]:
-    """Read what the algorithm remembered.
+def load_memory(folder: Path, of: Literal["algorithm", "curriculum"]) -> dict[str, Any]:
+    """Read what the algorithm, or the curriculum, remembered.
 
     Raises:
       CheckpointError: the checkpoint is damaged.
     """
     try:
-        remembered: dict[str, Any] = json.loads((folder / "state.json").read_text()).get("algorithm", {})
+        remembered: dict[str, Any] = json.loads((folder / "state.json").read_text()).get(of, {})
     except (OSError, ValueError) as error:
         raise _damaged(folder, error) from error
     return remembered

@@ -135,6 +135,29 @@ class LossConfig(Section):
     token_share: float | None = Field(None, gt=0, le=1, description="share of decisive tokens that are trained on")
 
 
+class CurriculumConfig(Section):
+    """How often each training task is drawn."""
+
+    name: Literal["uniform", "spo", "clpo", "srpo_history"] = Field(
+        "uniform",
+        description="spo: coin flips most; clpo: solved ones less; srpo_history: solved ones leave for an epoch",
+    )
+    floor: float = Field(0.05, gt=0, description="least weight of a task (spo)")
+    forget: float = Field(0.875, gt=0, lt=1, description="share of what is believed that an episode leaves (spo)")
+    hard: float = Field(0.3, ge=0, lt=1, description="largest success rate of a hard task (clpo)")
+    medium: float = Field(0.7, gt=0, lt=1, description="largest success rate of a medium task (clpo)")
+    solved_weight: float = Field(0.25, gt=0, le=1, description="weight of an easier one; others weigh 1 (clpo)")
+    epoch_groups: int | None = Field(
+        None, gt=0, description="groups of an epoch (srpo_history); null: as many as there are tasks"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _classes_are_in_order(self) -> Self:
+        if self.hard >= self.medium:
+            raise ValueError(f"hard {self.hard} must be less than medium {self.medium}")
+        return self
+
+
 class FilterConfig(Section):
     """Which groups of an iteration are trained on."""
 
@@ -142,6 +165,11 @@ class FilterConfig(Section):
         None, description="dynamic_sampling: returns differ; top_variance: they differ most; null suits the algorithm"
     )
     share: float = Field(0.25, gt=0, le=1, description="share of the groups to keep (top_variance only)")
+    max_refills: int | None = Field(
+        None,
+        ge=0,
+        description="how often dropped groups are replaced (dynamic_sampling only); null suits the algorithm",
+    )
 
 
 class UpdateConfig(Section):
@@ -198,6 +226,7 @@ class Config(Section):
     warm_start: WarmStartConfig = WarmStartConfig()
     algorithm: dict[str, Any] = Field({"name": "gigpo"}, description="name and options: see `agentrl algorithms`")
     rollout: RolloutConfig = RolloutConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
     filter: FilterConfig = FilterConfig()
     loss: LossConfig = LossConfig()
     update: UpdateConfig = UpdateConfig()

@@ -10,6 +10,7 @@ from agentrl.errors import CheckpointError, ConfigError, DataError
 from agentrl.policy import check_policy_folder
 from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
+from agentrl.trainer.collect import max_refills
 from agentrl.trainer.config import Config, num_processes, parse_config
 from agentrl.trainer.run import Run, config_digest
 from agentrl.trainer.setup import check_algorithm, check_policy, check_tasks
@@ -72,7 +73,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
 
 def _check(config: Config) -> None:
     """Look at what training and evaluation need before processes are started."""
-    check_algorithm(config)
+    max_refills(config, check_algorithm(config))
     action_protocol(config.context.protocol)
     check_tasks(config)
 

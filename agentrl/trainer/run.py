@@ -22,7 +22,7 @@ from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import load_policy, save_policy
-from agentrl.rollout import Limits, RolloutResult, demonstrate, group_specs
+from agentrl.rollout import Limits, RolloutResult, demonstrate
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
@@ -30,11 +30,12 @@ from agentrl.trainer.batch import spread
 from agentrl.trainer.checkpoint import (
     Progress,
     latest_checkpoint,
-    load_algorithm,
+    load_memory,
     load_optimizer,
     load_progress,
     save_checkpoint,
 )
+from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.config import Config, num_processes
 from agentrl.trainer.credit import assign_credit, num_unscored_groups
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
@@ -75,8 +76,10 @@ class Run:
         self.optimizer = self._make_optimizer()
         if checkpoint is not None:
             load_optimizer(checkpoint, self.optimizer)
-            self.recipe.load_state_dict(load_algorithm(checkpoint))
+            self.recipe.load_state_dict(load_memory(checkpoint, "algorithm"))
         self._prepare_rollouts()
+        if checkpoint is not None:
+            self._collector.load_state_dict(load_memory(checkpoint, "curriculum"))
         self.updater = self._make_updater() if self.progress.stage == "reinforce" else None
         self.log.begin(config, self.progress.records)
         self.log.say(f"policy: {describe_policy(self.model, self.tokenizer)}; {distributed.world_size()} process(es)")
@@ -102,20 +105,8 @@ class Run:
         self.checkpoint()
 
     def collect(self) -> RolloutResult:
-        """Play this iteration's groups, shared out over the processes."""
-        settings, iteration = self.config.rollout, self.progress.iteration
-        rng = seeding.generator(self.config.run.seed, "tasks", iteration)
-        ids, count = self._train_ids, settings.tasks_per_iteration
-        chosen = rng.choice(len(ids), size=count, replace=count > len(ids))
-        specs = [
-            spec
-            for index, task in enumerate(chosen)
-            if index % distributed.world_size() == distributed.rank()
-            for spec in group_specs(
-                [ids[int(task)]], settings.group_size, seed=self.config.run.seed, iteration=iteration, first=index
-            )
-        ]
-        return self._rollout.collect(specs)
+        """Play this iteration's groups."""
+        return self._collector.collect(self.progress.iteration)
 
     def assign_credit(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
         """Return the advantage of each turn."""
@@ -238,6 +229,7 @@ class Run:
                 config_digest(self.config),
                 self.config.run.keep_checkpoints,
                 self.recipe.state_dict(),
+                self._collector.state_dict(),
             )
         distributed.gather(None)
 
@@ -292,6 +284,7 @@ class Run:
         self._train_ids = env.tasks.ids(config.env.train_split)
         self._max_turns = context.max_turns or env.max_turns
         env.close()
+        self._collector = Collector(config, self._train_ids, self._rollout.collect, max_refills(config, self.recipe))
 
     def _make_optimizer(self) -> Optimizer:
         is_imitating = self.progress.stage in ("warm_start", "control")
@@ -439,6 +432,7 @@ class Run:
             "episodes_total": float(self.progress.episodes),
             "environment_steps_total": float(self.progress.environment_steps),
             "rollout/env_steps": sums["env_steps"],
+            **self._collector.metrics(),
             **summarise(sum(distributed.gather(forest_counts(trajectories)), Counter())),
         }
 

@@ -13,7 +13,7 @@ from agentrl.algorithms.base import Need, Recipe
 from agentrl.algorithms.grpo import GRPO
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
-from agentrl.trainer.checkpoint import latest_checkpoint, load_algorithm
+from agentrl.trainer.checkpoint import latest_checkpoint, load_memory
 from agentrl.trainer.loop import run_training
 from agentrl.trainer.run import Run
 from agentrl.trainer.setup import UNMET, check_algorithm, most_tokens
@@ -137,7 +137,7 @@ def test_memory_goes_through_a_checkpoint(policy: Path, tmp_path: Path) -> None:
         remembered = run.recipe.state_dict()
     assert set(remembered["tasks"]) == {trajectory.task_id for trajectory in played}
     folder = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert folder is not None and load_algorithm(folder) == remembered
+    assert folder is not None and load_memory(folder, "algorithm") == remembered
     with Run(config, resume=True) as run:
         assert run.recipe.state_dict() == remembered
 

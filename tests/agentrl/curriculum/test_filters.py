@@ -5,7 +5,7 @@ import pytest
 
 from agentrl import credit
 from agentrl.credit import TurnTable
-from agentrl.curriculum import DynamicSampling, TopVariance, keep_groups, make_filter
+from agentrl.curriculum import DynamicSampling, TopVariance, keep_groups, make_filter, num_kept
 from agentrl.errors import ConfigError
 from tests.agentrl.credit.tables import random_columns
 
@@ -15,7 +15,7 @@ def groups(*returns: list[float], verdict: bool = True) -> TurnTable:
     rows = [
         (g, f"{g}/{m}", t, value * t) for g, row in enumerate(returns) for m, value in enumerate(row) for t in (0, 1)
     ]
-    group, trajectory, turn, reward = zip(*rows, strict=True)
+    group, trajectory, turn, reward = zip(*rows, strict=True) if rows else ((), (), (), ())
     return TurnTable.from_columns(
         group=group, trajectory=trajectory, turn=turn, reward=reward, verdict=[verdict] * len(rows)
     )
@@ -34,12 +34,11 @@ def test_a_group_of_one_has_no_mix() -> None:
     assert kept(keep_groups(groups([1], [0, 1]), DynamicSampling())) == [1]
 
 
-def test_refill() -> None:
-    sampling = DynamicSampling(max_batches=3)
-    assert sampling.missing(wanted=8, kept=5, batches=1) == 3
-    assert sampling.missing(wanted=8, kept=9, batches=3) == 0
-    with pytest.raises(ConfigError, match=r"7 of 8 groups .* after 3 batches"):
-        sampling.missing(wanted=8, kept=7, batches=3)
+def test_number_kept() -> None:
+    assert num_kept(groups([0, 0], [1, 0], [0.2, 0.1]), DynamicSampling()) == 2
+    assert num_kept(groups([0, 0], [1, 0], [0.2, 0.1]), TopVariance(0.4)) == 1
+    assert num_kept(groups([0, 1], verdict=False), DynamicSampling()) == 0
+    assert num_kept(groups(), DynamicSampling()) == 0
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.2, [1]), (0.4, [1, 3]), (0.6, [1, 2, 3]), (1.0, [1, 2, 3])])

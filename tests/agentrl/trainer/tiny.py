@@ -33,6 +33,7 @@ TREE: dict[str, Any] = {
     },
     "algorithm": {"name": "gigpo"},
     "rollout": {"tasks_per_iteration": 4, "group_size": 4, "concurrency": 16},
+    "curriculum": {},
     "filter": {},
     "loss": {},
     "update": {"minibatches": 2},
