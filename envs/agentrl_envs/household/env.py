@@ -3,12 +3,12 @@
 from collections.abc import Hashable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from agentrl.env import Expert, TextEnv, TurnResult, advance, finish
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, check_choice
 from agentrl.tasks import TaskRef, TaskSet
 from agentrl_envs.household.dialect import find_dialect
 from agentrl_envs.household.game import Game
@@ -31,10 +31,12 @@ class HouseholdEnv(TextEnv):
       dialect: ``"current"`` (``move X to Y``) or ``"classic"`` (``put X in/on Y``), see `dialect`.
       render_mode: ``"ansi"`` or None.
       generator: options of `GeneratedGames`; only without ``games``.
+      expert: what the demonstrator knows: ``"informed"``, where things are usually kept, or ``"novice"``, nothing of
+        the kind: it looks everywhere in an order of its own and needs about three turns more.
 
     Raises:
       DataError: the games cannot be read.
-      ConfigError: an unknown dialect or generator option, or generator options beside ``games``.
+      ConfigError: an unknown dialect, expert or generator option, or generator options beside ``games``.
       TaskNotFoundError: an unknown split.
     """
 
@@ -47,11 +49,14 @@ class HouseholdEnv(TextEnv):
         dialect: str = "current",
         render_mode: str | None = None,
         generator: Mapping[str, Any] | None = None,
+        expert: Literal["informed", "novice"] = "informed",
     ) -> None:
+        check_choice("expert", expert, ("informed", "novice"))
         tasks = _task_set(games, generator)
         first = next(iter(tasks.splits))
         super().__init__(tasks, split=split or first, max_turns=max_turns, render_mode=render_mode)
         self.dialect = find_dialect(dialect)
+        self._is_informed = expert == "informed"
         self._worlds: dict[str, World] = {}
         self._world: World
         self._state: State
@@ -94,7 +99,7 @@ class HouseholdEnv(TextEnv):
         """Return the honest demonstrator: it searches, and knows only what it has been shown."""
         from agentrl_envs.household.expert import SearchExpert
 
-        return SearchExpert(rng)
+        return SearchExpert(rng, is_informed=self._is_informed)
 
     def _world_of(self, task_id: str) -> World:
         world = self._worlds.get(task_id)

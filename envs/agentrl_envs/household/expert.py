@@ -106,10 +106,15 @@ class SearchExpert:
     (chance that the object is there) / (turns to look), the chance being the share of such objects found on that type
     of receptacle in ALFWorld's games of that kind of room, divided among its instances; ``rng`` breaks ties, so that
     demonstrations differ.
+
+    Args:
+      rng: breaks ties.
+      is_informed: know the shares above; without them every place is as good as any other.
     """
 
-    def __init__(self, rng: np.random.Generator) -> None:
+    def __init__(self, rng: np.random.Generator, *, is_informed: bool = True) -> None:
         self._rng = rng
+        self._is_informed = is_informed
         self._memory: Memory | None = None
         self._possible: frozenset[str] = frozenset()
         self._destination = ""
@@ -199,6 +204,8 @@ class SearchExpert:
 
     def _promise(self, memory: Memory, receptacle: str, wanted: list[str]) -> float:
         """Return (chance to see one of ``wanted`` in ``receptacle``) / (turns to look into it)."""
+        if not self._is_informed:
+            return 1.0
         type_ = kind(receptacle)
         share = 0.0
         for thing in wanted:

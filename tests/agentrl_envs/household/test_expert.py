@@ -30,9 +30,12 @@ def follow(world: World, state: State, commands: list[str]) -> State:
     return state
 
 
-def search(world: World, seed: int, max_turns: int = 50, noise: float = 0.0) -> list[str] | None:
+def search(
+    world: World, seed: int, max_turns: int = 50, noise: float = 0.0, is_informed: bool = True
+) -> list[str] | None:
     """Let the searcher play, with a share of random commands; return its commands if it wins."""
-    expert, rng = SearchExpert(generator(seed, "expert")), generator(seed, "noise")
+    rng = generator(seed, "noise")
+    expert = SearchExpert(generator(seed, "expert"), is_informed=is_informed)
     state = world.initial()
     observation, commands = world.introduction(state), []
     for _ in range(max_turns):
@@ -151,6 +154,16 @@ def test_searcher_wins_every_easy_game(split: str, dialect: str) -> None:
         assert commands is not None, game_id
         turns.append(len(commands))
     assert fmean(turns) < 9
+
+
+def test_novice_wins_too_but_searches_longer() -> None:
+    turns: dict[bool, list[int]] = {True: [], False: []}
+    for is_informed, taken in turns.items():
+        for seed, game_id in enumerate(GAMES.ids("train")[:100]):
+            commands = search(World(GAMES.load(game_id)), seed, 80, is_informed=is_informed)
+            assert commands is not None, game_id
+            taken.append(len(commands))
+    assert fmean(turns[False]) > fmean(turns[True]) + 2
 
 
 def test_searcher_recovers_from_random_commands() -> None:

@@ -161,3 +161,22 @@ def test_the_first_split_is_played_by_default() -> None:
 def test_generator_options_beside_games_are_an_error(kitchen: Game) -> None:
     with pytest.raises(ConfigError, match="difficulty"):
         HouseholdEnv(OneGame(kitchen), generator={"difficulty": "hard"})
+
+
+def test_the_demonstrator_knows_what_is_asked_for() -> None:
+    def turns(expert: str) -> int:
+        env = HouseholdEnv(expert=expert)  # type: ignore[arg-type]
+        total = 0
+        for seed in range(40):
+            observation, info = env.reset(seed=seed)
+            demonstrator, ended = env.expert(generator(seed)), False
+            while not ended:
+                observation, _, terminated, truncated, info = env.step(demonstrator(observation, info))
+                ended = terminated or truncated
+                total += 1
+            assert info["success"]
+        return total
+
+    assert turns("novice") > turns("informed") + 40
+    with pytest.raises(ConfigError, match=r"expert is 'novize', expected one of .*did you mean 'novice'"):
+        turns("novize")
