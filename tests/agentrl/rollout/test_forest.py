@@ -1,36 +1,19 @@
 """The forest of branched trajectories: by hand, and against a literal count of what was played."""
 
-import random
-
-import numpy as np
 import pytest
 
 from agentrl.env import Outcome
 from agentrl.errors import DataError
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.forest import build_forest, forest_counts, forest_metrics, own_turns, shared_tokens, summarise
-from agentrl.types import BranchPoint, TokenSequence, Trajectory, Turn
-
-
-def path(name: str, actions: str, parent: str | None = None, at: int = 0) -> Trajectory:
-    """A trajectory of one turn and two tokens (fed 0, sampled the letter) per action."""
-    turns = [Turn(t, "seen", a, a, True, 0.0, f"{t}", num_tokens=1) for t, a in enumerate(actions)]
-    ids = np.array([number for a in actions for number in (0, ord(a))], np.int32)
-    noise = np.zeros(len(ids), np.float32)
-    sequence = TokenSequence(ids, ids > 0, noise, noise, np.repeat(np.arange(len(actions), dtype=np.int32), 2))
-    return Trajectory(name, "g", "task", 0, turns, [sequence], parent=BranchPoint(parent, at) if parent else None)
+from agentrl.types import Trajectory
+from tests.agentrl.rollout import forests
+from tests.agentrl.rollout.forests import path, random_forest
 
 
 @pytest.fixture
 def family() -> list[Trajectory]:
-    """A root, a branch of it at turn 2, a branch of that at turn 3, another of the root at turn 1, and a lone root."""
-    return [
-        path("root", "abcd"),
-        path("child", "abef", "root", 2),
-        path("grandchild", "abeg", "child", 3),
-        path("early", "ah", "root", 1),
-        path("lone", "ab"),
-    ]
+    return forests.family()
 
 
 def test_paths_run_together_where_turns_are_shared(family: list[Trajectory]) -> None:
@@ -99,14 +82,7 @@ def test_branches_of_an_absent_parent_share_its_turns(family: list[Trajectory]) 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_every_random_forest_counts_what_was_played(seed: int) -> None:
-    """Turns get letters of their own when they are played, so that the distinct letters are the played turns."""
-    rng, fresh, family = random.Random(seed), map(chr, range(0x4E00, 0x9000)), list[Trajectory]()
-    for number in range(30):
-        parent = rng.choice([None, *family])
-        at = rng.randint(0, len(parent.turns)) if parent is not None else 0
-        kept = "".join(turn.action for turn in parent.turns[:at]) if parent is not None else ""
-        own = "".join(next(fresh) for _ in range(rng.randint(0, 3)))
-        family.append(path(str(number), kept + own, parent and parent.id, at))
+    family = random_forest(seed)
     played = {turn.action for one in family for turn in one.turns}
     forest = build_forest(family)
     assert len(forest.nodes) == len(played) == sum(len(own_turns(one)) for one in family)
