@@ -31,6 +31,7 @@ class ActionProtocol:
       parse: message -> action. Never raises.
       write: action -> a message whose action it is: ``parse(write(a)) == ParsedAction(a, True)`` for a stripped,
         non-empty ``a`` without the protocol's own marks. For demonstrations.
+      marks: the protocol's own marks; a tokenizer made for it has a token for each.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ActionProtocol:
     stop: tuple[str, ...]
     parse: Callable[[str], ParsedAction]
     write: Callable[[str], str]
+    marks: tuple[str, ...] = ()
 
 
 def parse_bare(text: str) -> ParsedAction:
@@ -112,5 +114,6 @@ TAGS = register_protocol(
         ("</action>",),
         parse_tags,
         "<think></think><action>{}</action>".format,
+        ("<think>", "</think>", "<action>", "</action>"),
     )
 )

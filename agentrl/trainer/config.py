@@ -57,9 +57,13 @@ class PolicyConfig(Section):
 class ContextConfig(Section):
     """How an episode becomes tokens."""
 
-    kind: Literal["append", "window"] = Field("append", description="whole conversation, or the last turns")
+    kind: Literal["append", "window", "inline"] = Field(
+        "append", description="whole conversation, the last turns, or tools that answer inside the message"
+    )
     window: int = Field(2, ge=0, description="turns of history (window only)")
-    protocol: str = Field("bare", description="bare: the message is the action; tags: <think>, <action>")
+    protocol: str = Field(
+        "bare", description="bare: the message is the action; tags: <think>, <action>; tools:NAME,…: <NAME>…</NAME>"
+    )
     show_admissible: bool = Field(False, description="list the admissible actions in each observation")
     system: str | None = Field(None, description="system message; null uses the protocol's instructions")
     max_turns: int | None = Field(None, gt=0, description="null: the environment's own limit")

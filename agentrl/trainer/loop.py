@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from agentrl.context import action_protocol
+from agentrl.context import named_protocol
 from agentrl.errors import CheckpointError, ConfigError, DataError
 from agentrl.policy import check_policy_folder
 from agentrl.trainer import distributed
@@ -74,7 +74,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
 def _check(config: Config) -> None:
     """Look at what training and evaluation need before processes are started."""
     max_refills(config, check_algorithm(config))
-    action_protocol(config.context.protocol)
+    named_protocol(config.context.protocol)
     check_tasks(config)
 
 

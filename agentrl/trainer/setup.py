@@ -9,7 +9,7 @@ from typing import Any, cast
 import agentrl.env
 from agentrl import seeding
 from agentrl.algorithms.base import Need, Recipe, make_recipe
-from agentrl.context import action_protocol
+from agentrl.context import named_protocol
 from agentrl.env import Info, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
 from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
@@ -98,11 +98,10 @@ def prepare_policy(config: Config, folder: Path) -> None:
         model, tokenizer = load_policy(config.policy.path, dtype=config.policy.dtype)
     else:
         build = config.policy.build
-        tags = (*action_protocol(config.context.protocol).stop, "<think>", "</think>", "<action>")
         tokenizer = train_tokenizer(
             environment_texts(config),
             vocab_size=build.vocab_size,
-            tags=tags if config.context.protocol == "tags" else (),
+            tags=named_protocol(config.context.protocol).marks,
         )
         model = build_model(
             tokenizer,
@@ -120,7 +119,7 @@ def prepare_policy(config: Config, folder: Path) -> None:
 def environment_texts(config: Config) -> Iterator[str]:
     """Yield what is seen and said in episodes on training tasks: an expert's, with a fifth of the actions at random."""
     env = env_factory(config)()
-    write = action_protocol(config.context.protocol).write
+    write = named_protocol(config.context.protocol).write
     for episode in range(config.policy.build.tokenizer_episodes):
         rng = seeding.generator(config.run.seed, "tokenizer", episode)
         task = env.tasks.sample(config.env.train_split, rng)
