@@ -1,12 +1,14 @@
 """Advantages reach the right tokens, and cutting a batch loses and doubles nothing."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agentrl import seeding
-from agentrl.trainer.batch import Sample, micro_batches, mini_batches, pack, spread
+from agentrl.trainer.batch import Sample, micro_batches, mini_batches, pack, spread, worth_merging
 from tests.agentrl.trainer.samples import NAN, samples, sequence, trajectory
 
 
@@ -72,6 +74,41 @@ def test_micro_batches(lengths: list[int], budget: int) -> None:
         assert part and (len(part) == 1 or sum(map(len, part)) <= budget)
     flat = [len(sample) for part in parts for sample in part]
     assert flat == sorted(flat, reverse=True)
+
+
+PREFIXES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 20), st.integers(1, 20)), min_size=1, max_size=12)
+
+
+def of_trees(members: list[tuple[int, int, int]]) -> list[Sample]:
+    """Return samples that begin with so many tokens of a tree's common ones and go on by themselves."""
+    result = []
+    for number, (tree, shared, own) in enumerate(members):
+        ids_L = np.concatenate([100 * tree + np.arange(shared), np.full(own, 300 + number)]).astype(np.int32)
+        one = sequence([-1] + [0] * (len(ids_L) - 1))
+        one.ids_L = ids_L
+        result += spread([trajectory(one)], np.ones(1))
+    return result
+
+
+@given(PREFIXES, st.integers(1, 120))
+def test_merged_micro_batches_count_what_is_shared_once(members: list[tuple[int, int, int]], budget: int) -> None:
+    given_samples = of_trees(members)
+    parts = list(micro_batches(given_samples, budget, merge=True))
+    assert sorted(id(s) for part in parts for s in part) == sorted(map(id, given_samples))
+    sizes = [pack(part, merge=True).num_tokens for part in parts]
+    assert all(len(part) == 1 or size <= budget for part, size in zip(parts, sizes, strict=True))
+    for part, after in itertools.pairwise(parts):
+        assert pack([*part, after[0]], merge=True).num_tokens > budget, "no part could have taken another one"
+    flat = [int(sample.sequence.ids_L[0]) for part in parts for sample in part]
+    assert flat == sorted(flat), "trees come one after the other"
+
+
+def test_merging_is_for_what_saves_enough() -> None:
+    alike, different = of_trees([(0, 10, 10), (0, 10, 10)]), of_trees([(0, 10, 10), (1, 10, 10)])
+    assert worth_merging(alike) and not worth_merging(different)
+    assert worth_merging(different, "always") and not worth_merging(alike, "never")
+    assert not worth_merging([]), "a process without samples"
+    assert not worth_merging(of_trees([(0, 1, 19), (0, 1, 19)])), "one token in forty"
 
 
 @given(LENGTHS, st.integers(1, 5))

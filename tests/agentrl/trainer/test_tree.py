@@ -15,6 +15,7 @@ from torch import Tensor
 from agentrl import seeding
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_weights
+from agentrl.trainer import flex
 from agentrl.trainer.batch import Sample, pack
 from agentrl.trainer.config import UpdateConfig
 from agentrl.trainer.optimizer import Optimizer
@@ -150,6 +151,35 @@ def test_attention_is_softmax_under_the_mask(seed: int) -> None:
         torch.autograd.grad(ours, inputs, slope), torch.autograd.grad(theirs, inputs, slope), strict=True
     ):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("num_kv_heads", [3, 1])
+@pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
+def test_the_kernel_of_the_gpu_has_the_same_mask(num_kv_heads: int) -> None:
+    trie = Trie.of(random_forest(2))
+    packing, mask = Packing.of_trie(trie), flex.block_mask(torch.as_tensor(trie.ends_U))
+    rng = seeding.generator(0, "flex")
+    size = len(trie.ids_U)
+    query, *keys_values = (
+        torch.from_numpy(rng.standard_normal((1, heads, size, 16), np.float32))
+        for heads in (3, num_kv_heads, num_kv_heads)
+    )
+    theirs = flex.attention(query, *keys_values, mask, 0.3)[0]
+    repeated = [x[0].repeat_interleave(3 // num_kv_heads, dim=0) for x in keys_values]
+    ours = tree_attention(query[0], *repeated, packing.groups, packing.order_L, packing.parts, 0.3)
+    torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("seed", range(3))
+def test_on_a_gpu_the_update_is_that_of_the_cpu(seed: int) -> None:
+    samples = random_samples(seed)
+    results = []
+    for device in ("cpu", "cuda"):
+        model = build("qwen3").to(device)
+        gradients = merged_gradients(model, samples, CLIPPED)
+        results.append([gradient.cpu() for gradient in gradients])
+    assert relative_error(*results) < 1e-3, "Triton multiplies float32 in TF32"
 
 
 # --- the update -----------------------------------------------------------------------------------------------------
