@@ -151,7 +151,7 @@ def test_turns_that_others_share_outlive_an_accident(sampler: Sampler) -> None:
     again = next(t for t in result.trajectories if t.id == accident.id)
     assert again.extra["attempt"] == 1
     forked = [one["turn"] for one in accident.extra["branching"]["decisions"] if one["branches"]]
-    assert max(forked) >= 2, "others were forked before the accident"
+    assert max(forked) >= 1, "others were forked before the accident"
     assert content(again, max(forked)) == content(accident, max(forked))
     assert [t.response for t in again.turns] != [t.response for t in accident.turns]
 
