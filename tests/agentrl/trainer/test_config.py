@@ -31,7 +31,7 @@ ENV = {"id": "agentrl/Maze-v0"}
         ),
         (
             {"env": ENV, "context": {"kind": "apend"}},
-            "context.kind: input should be 'append' or 'window', got 'apend'",
+            "context.kind: input should be 'append', 'window' or 'inline', got 'apend'",
         ),
         ({}, "env: field required"),
         ({"env": {}}, "env.id: field required"),
