@@ -15,6 +15,7 @@ reset: ``reset`` returns a string and an info without ``action_valid`` and ``out
 from collections.abc import Callable, Sequence
 
 from agentrl.env import TextEnv
+from agentrl.testing.branches import check_branch
 from agentrl.testing.case import Case as Case
 from agentrl.testing.case import ContractError as ContractError
 from agentrl.testing.case import Law as Law
@@ -81,6 +82,7 @@ LAWS: tuple[Law, ...] = (
     check_restore_elsewhere,
     check_restore_end,
     check_fork,
+    check_branch,
     check_splits,
     check_task_ids,
     check_disjoint_splits,

@@ -38,6 +38,7 @@ BROKEN: list[tuple[str, type[TextEnv]]] = [
     ("restore_end", toy.RevivesTheDead),
     ("fork", toy.ForkIsSelf),
     ("fork", toy.LiveState),
+    ("branch", toy.LiveState),
     ("splits", toy.EmptySplit),
     ("task_ids", toy.MisplacedTask),
     ("disjoint_splits", toy.Overlap),
