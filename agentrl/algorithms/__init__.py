@@ -10,13 +10,14 @@ from agentrl.algorithms.reinforce import OPMD, REC, AsymRE, ReinforcePlusPlus, R
 from agentrl.algorithms.spo import SPO
 from agentrl.algorithms.step_rewards import MTGRPO, SRGPO
 from agentrl.algorithms.transforms import D3S, EMPG, SALT, Unlikeliness
+from agentrl.algorithms.vineppo import VinePPO
 
 BUILTIN = (
     *(GRPO, DrGRPO, RLOO, OPO, ReinforcePlusPlus, ReinforcePlusPlusBaseline),
     *(DAPO, GSPO, CISPO, SAPO, LOOP, REC, OPMD, AsymRE),
     *(GiGPO, HGPO, SRGPO, MTGRPO, SPO),
     *(SALT, EMPG, D3S, Unlikeliness),
-    *(TreeGRPO, TreePO, ARPO, AEPO),
+    *(TreeGRPO, TreePO, ARPO, AEPO, VinePPO),
     *(PPO, TurnPPO, POAD),
 )
 """Every algorithm that comes with agentrl."""

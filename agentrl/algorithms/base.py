@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from agentrl.credit.table import TurnTable
 from agentrl.errors import ConfigError, nearest
 
-Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches", "continuations"]
+Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches"]
 """What an algorithm may need from a run beyond rewards: columns of turns, a critic, or a sampler that forks."""
 
 

@@ -21,6 +21,7 @@ from agentrl.credit.group_relative import reinforce_plus_plus as reinforce_plus_
 from agentrl.credit.group_relative import rloo as rloo
 from agentrl.credit.hgpo import hgpo as hgpo
 from agentrl.credit.multi_turn import mt_grpo as mt_grpo
+from agentrl.credit.multi_turn import vine_values as vine_values
 from agentrl.credit.multi_turn import vineppo as vineppo
 from agentrl.credit.returns import discounted_returns as discounted_returns
 from agentrl.credit.spo import SuccessTracker as SuccessTracker

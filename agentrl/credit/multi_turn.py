@@ -5,9 +5,9 @@ Axis suffixes: ``_N`` turns, ``_M`` trajectories.
 
 import numpy as np
 
-from agentrl.credit.normalise import normalise
-from agentrl.credit.returns import check_gamma, episode_returns
-from agentrl.credit.segments import FloatN, pair, suffix_scan, sums
+from agentrl.credit.normalise import Moments, normalise
+from agentrl.credit.returns import check_gamma, discounted_returns, episode_returns
+from agentrl.credit.segments import FloatN, dense, pair, suffix_scan, sums
 from agentrl.credit.table import TurnTable, base_advantages, scored_rows
 from agentrl.errors import DataError
 
@@ -47,6 +47,29 @@ def mt_grpo(
 
 
 @scored_rows
+def vine_values(table: TurnTable) -> FloatN:
+    """Monte-Carlo value of the state before each turn, from the trajectories that were forked there.
+
+        V(s_t) = mean(Σ_{k≥t} r_k of each trajectory with this one as ``parent`` and ``branch_turn`` t)
+
+    Shape (N,), NaN where nothing was forked. Give it to `vineppo`, which advantages the trajectories without a parent;
+    those with one are the continuations. Paper: VinePPO, arXiv:2410.01679 (matches).
+
+    >>> table = TurnTable.from_columns(group=[0] * 4, trajectory=["a", "a", "b", "b"], turn=[0, 1, 0, 1],
+    ...     reward=[0, 0, 0, 1], parent=[None, None, "a", "a"], branch_turn=[0, 0, 1, 1])
+    >>> vine_values(table)
+    array([nan,  1., nan, nan])
+    """
+    parent_N, turn_N = table.need("parent"), table.turn_N
+    at = np.flatnonzero((parent_N >= 0) & (turn_N == table.need("branch_turn")))
+    width = int(turn_N.max(initial=0)) + 1
+    states = np.concatenate([table.trajectory_N * width + turn_N, parent_N[at] * width + turn_N[at]])
+    code, count = dense(states)
+    found = Moments.of(discounted_returns(table, 1.0)[at], code[len(table) :], count)
+    return np.where(found.count_K > 0, found.mean_K, np.nan)[code[: len(table)]]
+
+
+@scored_rows
 def vineppo(table: TurnTable, *, values: FloatN) -> FloatN:
     """Advantage of each turn from Monte-Carlo estimates of the state values.
 
@@ -57,7 +80,7 @@ def vineppo(table: TurnTable, *, values: FloatN) -> FloatN:
 
     Args:
       table: turns.
-      values: V(s_t), shape (N,), NaN where not estimated.
+      values: V(s_t), shape (N,), NaN where not estimated; `vine_values` takes them from a forest.
     """
     value_N = np.asarray(values, dtype=np.float64)
     if value_N.shape != (len(table),):

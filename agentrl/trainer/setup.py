@@ -53,7 +53,6 @@ def check_tasks(config: Config) -> None:
 UNMET: dict[Need, str] = {
     "ref_logprobs": "credit does not see the reference policy's log-probs",
     "values": "this trainer has no critic",
-    "continuations": "the sampler does not play on from the middle of an episode",
 }
 """Needs that no run of this trainer can meet, and why. It meets the others."""
 

@@ -17,8 +17,9 @@ from agentrl.rollout.branching.sampler import Sampler as Sampler
 from agentrl.rollout.branching.sampler import validate_sampler
 from agentrl.rollout.branching.trees import TreeGrpo as TreeGrpo
 from agentrl.rollout.branching.trees import TreePo as TreePo
+from agentrl.rollout.branching.vine import Vine as Vine
 
-SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (Independent, Arpo, Aepo, TreeGrpo, TreePo)}
+SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (Independent, Arpo, Aepo, TreeGrpo, TreePo, Vine)}
 
 
 def make_sampler(options: Mapping[str, Any]) -> Sampler:

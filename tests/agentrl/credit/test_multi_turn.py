@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tables import random_columns, table_of
+from tables import random_columns, random_forest, table_of
 
 from agentrl import credit
 from agentrl.credit import TurnTable
@@ -96,6 +96,37 @@ def test_vineppo_sums_to_what_was_earned_beyond_the_first_value_and_is_one_step_
     earned = np.bincount(table.trajectory_N, weights=table.reward_N) - values[table.first_row_M]
     np.testing.assert_allclose(np.bincount(table.trajectory_N, weights=result), earned, atol=1e-12)
     np.testing.assert_allclose(result, credit.gae(table.reward_N, values, table.trajectory_N, lam=0.0)[0], atol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_vine_values_equal_the_definition(seed):
+    columns = random_forest(seed, trajectories=6)
+    rows = range(len(columns["turn"]))
+    expected = []
+    for row in rows:
+        name, turn = columns["trajectory"][row], columns["turn"][row]
+        forks = {
+            columns["trajectory"][r]
+            for r in rows
+            if columns["parent"][r] == name and columns["branch_turn"][r] == turn == columns["turn"][r]
+        }
+        earned = [
+            sum(columns["reward"][r] for r in rows if columns["trajectory"][r] == fork and columns["turn"][r] >= turn)
+            for fork in forks
+        ]
+        expected.append(np.mean(earned) if earned else np.nan)
+    table = table_of(columns)
+    result = credit.vine_values(table)
+    np.testing.assert_allclose(result, expected, atol=1e-12)
+    assert np.isfinite(credit.vineppo(table, values=result)).all()
+
+
+def test_a_lost_continuation_says_nothing_about_the_value():
+    columns = {"group": [0] * 4, "trajectory": ["a", "b", "c", "d"], "turn": [0] * 4, "reward": [1.0, 0.0, 0.5, 9.0]}
+    forest = {"parent": [None, "a", "a", "a"], "branch_turn": [0] * 4}
+    table = TurnTable.from_columns(**columns, **forest, verdict=[True, True, True, False])
+    np.testing.assert_array_equal(credit.vine_values(table), [0.25, np.nan, np.nan, np.nan])
+    assert credit.vineppo(table, values=credit.vine_values(table))[0] == 0.75
 
 
 def test_bad_input_is_refused():
