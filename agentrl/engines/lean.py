@@ -14,7 +14,7 @@ from torch.nn import Linear
 from torch.nn.functional import linear, rms_norm, silu
 from transformers import LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
-from agentrl.engines.slots import SlotCache, Window, attend
+from agentrl.engines.slots import SlotCache, Window
 
 _FAMILY = (LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
@@ -97,14 +97,12 @@ class LeanModel:
         signed_sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
         rotation = cos[:, :, None], signed_sin[:, :, None]
         for index, layer in enumerate(self._layers):
-            hidden = hidden + self._attention(index, layer, self._norm(hidden, layer.input_norm), rotation, window)
+            hidden = hidden + self._attention(index, layer, self._norm(hidden, layer.input_norm), rotation)
             normed = self._norm(hidden, layer.post_norm)
             hidden = hidden + linear(silu(linear(normed, *layer.gate)) * linear(normed, *layer.up), *layer.down)
         return linear(self._norm(hidden[:, -1], self._inner.norm.weight), *self._head)
 
-    def _attention(
-        self, index: int, layer: _Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor], window: Window
-    ) -> Tensor:
+    def _attention(self, index: int, layer: _Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
         """Attend in layer ``index``: (B, T, hidden) -> (B, T, hidden)."""
         shape = (*hidden.shape[:2], -1, self._head_width)
         query = linear(hidden, *layer.query).view(shape)
@@ -113,8 +111,8 @@ class LeanModel:
         if layer.query_norm is not None and layer.key_norm is not None:
             query, key = self._norm(query, layer.query_norm), self._norm(key, layer.key_norm)
         query, key = _rotate(query, rotation), _rotate(key, rotation)
-        keys, values = self._cache.update(key.transpose(1, 2), value.transpose(1, 2), index)
-        out = attend(query.transpose(1, 2), keys, values, window.mask_B1TS, self._head_width**-0.5)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        out = self._cache.attend(query, key, value, index, self._head_width**-0.5)
         return linear(out.transpose(1, 2).flatten(2), *layer.output)
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:

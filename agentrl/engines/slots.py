@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from agentrl.engines.prefixes import Block, SharedRows
 from agentrl.errors import EngineError
 
 ATTENTION = "agentrl_slots"
@@ -20,6 +21,10 @@ ATTENTION = "agentrl_slots"
 # On CPU the fused kernel pays a fixed price per row and head, which two batched products do not: up to about this
 # many positions they are faster by a quarter at 100 and even at 300 (heads of 16 and 32).
 _SHORT = 256
+
+# A part of its own costs about a dozen small operations for each root and layer (40 µs on CPU), which is what three
+# more rows take to read so many numbers as keys and values. On GPU the launches weigh more; that is not measured.
+_SHARED = 1 << 15
 
 Rows = slice | Tensor
 """Slots that take part in a forward pass: a slice where they lie side by side (no copy), else their indices."""
@@ -41,15 +46,20 @@ class Window:
       rows: the slots, in the order of the batch.
       slots_B1: the same as indices, shape (B, 1).
       positions_BT: where each new token lies in its session; ``max_context`` marks padding, shape (B, T).
-      context: S, the number of leading positions that are read.
-      mask_B1TS: what is added to the attention scores: 0 for positions up to the token's own, else -inf.
+      places_BT: where it lies in its slot: the same, unless the session has a prefix.
+      context: S, the number of leading places that are read.
+      mask_B1TS: what is added to the attention scores: 0 for positions up to the token's own, else -inf. Where
+        prefixes are shared, their P positions come first: (B, 1, T, P + S).
+      shared: the prefixes of the rows; None where no row has any.
     """
 
     rows: Rows
     slots_B1: Tensor
     positions_BT: Tensor
+    places_BT: Tensor
     context: int
     mask_B1TS: Tensor
+    shared: SharedRows | None
 
 
 class SlotCache:
@@ -75,30 +85,72 @@ class SlotCache:
         self._grid = torch.arange(max_context, device=device)
         self._window: Window | None = None
 
-    def open_window(self, rows: Rows, positions_BT: Tensor, context: int) -> Window:
+    @property
+    def position_bytes(self) -> int:
+        """Memory of one position in all layers; 0 before the first pass."""
+        return sum(tensor[0, :, 0].nbytes for tensor in (*self.keys, *self.values))
+
+    def open_window(self, rows: Rows, positions_BT: Tensor, context: int, shared: SharedRows | None = None) -> Window:
         """Say where the next forward pass writes and reads; it holds until the next call."""
-        hidden = self._grid[:context] > positions_BT[:, None, :, None]
+        places_BT = positions_BT
+        if shared is not None:
+            places_BT = torch.where(
+                positions_BT < self.max_context, positions_BT - shared.lengths_B[:, None], self.max_context
+            )
+        hidden = self._grid[:context] > places_BT[:, None, :, None]
+        if shared is not None:
+            absent = self._grid[: shared.width] >= shared.lengths_B[:, None, None, None]
+            hidden = torch.cat([absent.expand(*hidden.shape[:3], -1), hidden], dim=-1)
         mask = torch.zeros(hidden.shape, dtype=self._dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)
-        self._window = Window(rows, self._slots[rows][:, None], positions_BT, context, mask)
+        self._window = Window(rows, self._slots[rows][:, None], positions_BT, places_BT, context, mask, shared)
         return self._window
 
     def update(
         self, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Write the new keys and values of ``layer``; return all that the window reads, (B, Hkv, S, D) each."""
+        """Write the new keys and values of ``layer``; return all that the window reads, (B, Hkv, [P +] S, D) each."""
+        window, keys, values = self._write(key_BHTD, value_BHTD, layer)
+        return (keys, values) if window.shared is None else window.shared.gather(layer, keys, values)
+
+    def attend(self, query: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, scale: float) -> Tensor:
+        """Write the new keys and values of ``layer``; attend from query (B, H, T, D) to all that the window reads."""
+        window, keys, values = self._write(key_BHTD, value_BHTD, layer)
+        if window.shared is not None:
+            if query.shape[2] == 1:
+                own_mask = window.mask_B1TS[..., window.shared.width :]
+                return window.shared.attend(layer, query, keys, values, own_mask, scale)
+            keys, values = window.shared.gather(layer, keys, values)
+        return attend(query, keys, values, window.mask_B1TS, scale)
+
+    def _write(self, key_BHTD: Tensor, value_BHTD: Tensor, layer: int) -> tuple[Window, Tensor, Tensor]:
+        """Write the new keys and values; return the window and what it reads of the slots."""
         assert self._window is not None, "a forward pass without an open window"
         if layer == len(self.keys):
             self._allocate(key_BHTD, value_BHTD)
         window = self._window
         keys, values = self.keys[layer], self.values[layer]
-        keys[window.slots_B1, :, window.positions_BT] = key_BHTD.transpose(1, 2)
-        values[window.slots_B1, :, window.positions_BT] = value_BHTD.transpose(1, 2)
-        return keys[window.rows, :, : window.context], values[window.rows, :, : window.context]
+        keys[window.slots_B1, :, window.places_BT] = key_BHTD.transpose(1, 2)
+        values[window.slots_B1, :, window.places_BT] = value_BHTD.transpose(1, 2)
+        return window, keys[window.rows, :, : window.context], values[window.rows, :, : window.context]
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` positions of slot ``source`` over those of slot ``target``."""
         for tensor in (*self.keys, *self.values):
             tensor[target, :, :length] = tensor[source, :, :length]
+
+    def worth_sharing(self, count: int) -> bool:
+        """Tell whether reading ``count`` positions in a part of their own is likely to be faster than from copies."""
+        if not self.keys or self.keys[0].device.type != "cpu":
+            return False
+        return count * self.keys[0].shape[1] * self.keys[0].shape[3] >= _SHARED
+
+    def freeze(self, slot: int, length: int, held: int) -> Block:
+        """Take the first ``length`` of the ``held`` places of ``slot`` out into a block; the others move up."""
+        keys = [key[slot, :, :length].transpose(1, 2).contiguous() for key in self.keys]
+        block = Block(keys, [value[slot, :, :length].clone() for value in self.values])
+        for tensor in (*self.keys, *self.values):
+            tensor[slot, :, : held - length] = tensor[slot, :, length:held].clone()
+        return block
 
     def _allocate(self, key_BHTD: Tensor, value_BHTD: Tensor) -> None:
         for tensors, like in ((self.keys, key_BHTD), (self.values, value_BHTD)):

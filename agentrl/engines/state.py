@@ -78,6 +78,11 @@ class SlotState:
         ):
             column[where] = torch.from_numpy(values).to(column)
 
+    def place(self, slot: int, length: int) -> None:
+        """Say that ``slot`` holds ``length`` positions, so that idle it is written to behind them only."""
+        self.lengths_K[slot] = length
+        self.host_lengths_K[slot] = length
+
     def stop(self, slot: int) -> None:
         """Let ``slot`` decode no more."""
         self.running_K[slot] = 0

@@ -10,7 +10,7 @@ import asyncio
 import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,9 @@ from numpy.typing import NDArray
 from agentrl.engines.base import Completion, SamplingParams, check_fork_length
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel, refuse_unsupported
+from agentrl.engines.prefixes import NO_PREFIX, SharedRows
 from agentrl.engines.sampling import Mix, sample
+from agentrl.engines.sessions import Request, Session
 from agentrl.engines.slots import Rows, SlotCache, rows_of
 from agentrl.engines.state import SlotState, TurnStart
 from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
@@ -33,30 +35,6 @@ from agentrl.types import StopReason
 _MAX_GAP = 2.0
 
 
-@dataclass(slots=True, eq=False)
-class _Session:
-    """One conversation: all its ``ids``; the first ``length`` are cached in ``slot``, all but the last when idle."""
-
-    slot: int
-    ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    length: int = 0
-    request: "_Request | None" = None
-    is_lost: bool = False
-
-
-@dataclass(slots=True, eq=False)
-class _Request:
-    """One turn: feed ``fed``, then sample from ``start`` cached positions on, until there are ``end``."""
-
-    session: _Session
-    fed: NDArray[np.int64]
-    start: int
-    end: int
-    rule: int
-    params: SamplingParams
-    future: "asyncio.Future[Completion]"
-
-
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """The running slots, as the decoding step addresses them."""
@@ -66,6 +44,9 @@ class _Batch:
     """Index of each running slot among the rows."""
     rows: Rows
     mix: Mix
+    shared_lengths: NDArray[np.int64]
+    """Length of the prefix of each running slot."""
+    shared: SharedRows | None
 
 
 class TransformersEngine:
@@ -84,6 +65,8 @@ class TransformersEngine:
       max_context: most tokens one session can hold.
       prefill_patience: see above; 0 prefills at once.
       prefill_tokens: most (padded) tokens in one prefilling pass.
+      min_shared: a fork shares its parent's keys and values if as many positions are not shared yet, and copies
+        fewer. None: if sharing is likely to be faster. Models that do not run lean always copy.
       use_lean: run Llama-like models by :class:`~agentrl.engines.lean.LeanModel` instead of their own modules.
       device: moves the model there; by default it stays where it is.
 
@@ -100,6 +83,7 @@ class TransformersEngine:
         max_context: int = 1024,
         prefill_patience: float = 0.5,
         prefill_tokens: int = 4096,
+        min_shared: int | None = None,
         use_lean: bool = True,
         device: torch.device | str | None = None,
     ) -> None:
@@ -115,14 +99,15 @@ class TransformersEngine:
         self._state = SlotState(max_sessions, max_context, weight.device)
         self._rules = StopRules(tokenizer, model.config.vocab_size, weight.device)
         self._free = list(range(max_sessions))
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[int, Session] = {}
         self._next_handle = 0
-        self._waiting: list[_Request] = []
-        self._running: dict[int, _Request] = {}
+        self._waiting: list[Request] = []
+        self._running: dict[int, Request] = {}
         self._batch: _Batch | None = None
         self._idle_steps = 0
         self._task: asyncio.Task[None] | None = None
         self._policy_version = 0
+        self._min_shared = min_shared
         self._use_lean = use_lean
         self._forward: LeanModel | ModuleModel = ModuleModel(self._model, self._cache)
 
@@ -154,6 +139,17 @@ class TransformersEngine:
             )
         self._policy_version = version
 
+    @property
+    def kv_bytes(self) -> int:
+        """Memory of the keys and values that open sessions hold: what is shared counts once."""
+        blocks = {piece.block for session in self._sessions.values() for piece in session.prefix.pieces}
+        own = 0
+        for session in self._sessions.values():
+            is_running = self._running.get(session.slot) is session.request is not None
+            length = int(self._state.host_lengths_K[session.slot]) if is_running else session.length
+            own += length - session.prefix.length
+        return own * self._cache.position_bytes + sum(block.num_bytes for block in blocks)
+
     # -- sessions ------------------------------------------------------------------------------------------------
 
     def open(self, seed: int) -> int:
@@ -167,7 +163,7 @@ class TransformersEngine:
                 f"all {len(self._sessions)} slots are taken: release a session, or raise max_sessions "
                 "or lower the number of concurrent rollouts"
             )
-        session = _Session(heapq.heappop(self._free))
+        session = Session(heapq.heappop(self._free))
         uniforms = generator(seed, "engine").random(self._max_context, dtype=np.float32)
         self._state.uniforms_KS[session.slot] = torch.from_numpy(uniforms).to(self._device)
         self._next_handle += 1
@@ -177,7 +173,8 @@ class TransformersEngine:
     def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
         """Begin a session that continues from the first ``length`` ids of ``session`` (None: all of them).
 
-        The keys and values are copied; with the seed of ``session`` the fork samples the same.
+        With the seed of ``session`` the fork samples the same. Many keys and values are frozen and shared, few are
+        copied: see ``min_shared``.
 
         Raises:
           EngineError: unknown or busy session, all slots are taken, or ``length`` is not in 1 to the ids held.
@@ -188,8 +185,18 @@ class TransformersEngine:
         child = self._sessions[handle]
         # The last id is pending, as after a turn, so it need not be cached: the next turn feeds it.
         child.ids, child.length = parent.ids[:held], max(0, held - 1)
-        self._cache.copy(parent.slot, child.slot, child.length)
+        self._share(parent, child.length - parent.prefix.length)
+        child.prefix = parent.prefix.cut(child.length)
+        self._cache.copy(parent.slot, child.slot, child.length - child.prefix.length)
+        self._state.place(child.slot, child.length)
         return handle
+
+    def _share(self, session: Session, count: int) -> None:
+        """Freeze the first ``count`` positions in the slot of ``session``, if they are enough to share."""
+        if count < 1 or not isinstance(self._forward, LeanModel):
+            return
+        if self._cache.worth_sharing(count) if self._min_shared is None else count >= self._min_shared:
+            session.prefix = session.prefix.extended(self._cache.freeze(session.slot, count, session.own_length))
 
     def release(self, session: int) -> None:
         """Forget a session; a turn it is sampling is cancelled.
@@ -221,12 +228,12 @@ class TransformersEngine:
                 self._drop(request)
                 request.session.is_lost = True
 
-    def _session(self, handle: int) -> _Session:
+    def _session(self, handle: int) -> Session:
         if handle not in self._sessions:
             raise EngineError(f"no session {handle}: it was never opened or has been released")
         return self._sessions[handle]
 
-    def _idle_session(self, handle: int) -> _Session:
+    def _idle_session(self, handle: int) -> Session:
         session = self._session(handle)
         if session.is_lost:
             raise EngineError(f"session {handle} was interrupted in the middle of a turn: release it")
@@ -234,7 +241,7 @@ class TransformersEngine:
             raise EngineError(f"session {handle} is still sampling a turn: await it first")
         return session
 
-    def _admit(self, session: _Session, ids: NDArray[np.int64], params: SamplingParams) -> _Request:
+    def _admit(self, session: Session, ids: NDArray[np.int64], params: SamplingParams) -> Request:
         vocab_size = self._model.config.vocab_size
         if ids.ndim != 1 or not len(ids):
             raise EngineError(f"new_ids must be a non-empty vector of ids, got shape {ids.shape}")
@@ -251,7 +258,7 @@ class TransformersEngine:
         rule = self._rules.index(params)
         future = asyncio.get_running_loop().create_future()
         session.ids = np.concatenate([session.ids, ids])
-        request = _Request(session, session.ids[session.length : -1], start, end, rule, params, future)
+        request = Request(session, session.ids[session.length : -1], start, end, rule, params, future)
         session.request = request
         self._waiting.append(request)
         return request
@@ -311,7 +318,7 @@ class TransformersEngine:
             request.session.is_lost = True
             self._drop(request)
 
-    def _drop(self, request: _Request) -> None:
+    def _drop(self, request: Request) -> None:
         """Take a request out of the schedule."""
         session = request.session
         session.request = None
@@ -324,18 +331,16 @@ class TransformersEngine:
 
     # -- prefilling ----------------------------------------------------------------------------------------------
 
-    def _prefill(self, requests: list[_Request]) -> None:
+    def _prefill(self, requests: list[Request]) -> None:
         """Compute keys and values of everything that ``requests`` feed, then let them decode."""
         for request in requests:
             self._running[request.session.slot] = request
-        waiting = sorted((r for r in requests if len(r.fed)), key=lambda r: len(r.fed), reverse=True)
-        while waiting:
-            width = min(len(waiting[0].fed), self._prefill_tokens)
-            size = max(1, self._prefill_tokens // width)
-            # Much shorter rows wait for a group of their own: padding them costs more than another pass.
-            group = [r for r in waiting[:size] if 2 * len(r.fed) >= len(waiting[0].fed)]
-            waiting = waiting[len(group) :]
-            self._prefill_group(sorted(group, key=lambda r: r.session.slot))
+        # Rows with and without a prefix apart: side by side, each would be padded by what only the others have.
+        forked = [request for request in requests if request.session.prefix.pieces]
+        plain = [request for request in requests if not request.session.prefix.pieces]
+        for kind in (plain, forked):
+            fed = sorted((r for r in kind if len(r.fed)), key=lambda r: len(r.fed), reverse=True)
+            self._prefill_kind(fed)
         turns = []
         for request in requests:
             session = request.session
@@ -345,10 +350,21 @@ class TransformersEngine:
         self._state.start(turns)
         self._batch = None
 
-    def _prefill_group(self, group: list[_Request]) -> None:
+    def _prefill_kind(self, waiting: list[Request]) -> None:
+        """Feed requests, the longest first, in groups of about equal length."""
+        while waiting:
+            width = min(len(waiting[0].fed), self._prefill_tokens)
+            size = max(1, self._prefill_tokens // width)
+            # Much shorter rows wait for a group of their own: padding them costs more than another pass.
+            group = [r for r in waiting[:size] if 2 * len(r.fed) >= len(waiting[0].fed)]
+            waiting = waiting[len(group) :]
+            self._prefill_group(sorted(group, key=lambda r: r.session.slot))
+
+    def _prefill_group(self, group: list[Request]) -> None:
         """Feed the rows of ``group`` side by side, in pieces of at most ``prefill_tokens`` columns."""
         slots = np.array([request.session.slot for request in group])
         rows = rows_of(slots, self._device)
+        shared = SharedRows.of([request.session.prefix for request in group], self._device)
         for first in range(0, max(len(request.fed) for request in group), self._prefill_tokens):
             pieces = [request.fed[first : first + self._prefill_tokens] for request in group]
             width = max(len(piece) for piece in pieces)
@@ -358,10 +374,11 @@ class TransformersEngine:
                 begin = request.session.length + first
                 ids[row, : len(piece)] = piece
                 positions[row, : len(piece)] = np.arange(begin, begin + len(piece))
-            real = positions < self._max_context
-            context = int(positions[real].max()) + 1
+            context = max(
+                r.session.own_length + first + len(piece) for r, piece in zip(group, pieces, strict=True) if len(piece)
+            )
             positions_BT = torch.from_numpy(positions).to(self._device)
-            window = self._cache.open_window(rows, positions_BT, self._rounded(context))
+            window = self._cache.open_window(rows, positions_BT, self._rounded(context), shared)
             self._forward(torch.from_numpy(ids).to(self._device), window)
 
     # -- decoding ------------------------------------------------------------------------------------------------
@@ -371,8 +388,8 @@ class TransformersEngine:
         batch = self._batch = self._batch or self._gather_batch()
         state, rows = self._state, batch.rows
         positions_B = state.lengths_K[rows]
-        context = int(state.host_lengths_K[batch.slots].max()) + 1
-        window = self._cache.open_window(rows, positions_B[:, None], self._rounded(context))
+        context = int((state.host_lengths_K[batch.slots] - batch.shared_lengths).max()) + 1
+        window = self._cache.open_window(rows, positions_B[:, None], self._rounded(context), batch.shared)
         logits_BV = self._forward(state.pending_K[rows][:, None], window)
         slots_B = window.slots_B1[:, 0]
         sampled = sample(
@@ -404,11 +421,15 @@ class TransformersEngine:
             slots = np.flatnonzero(self._state.host_running_K)
         rows = rows_of(slots, self._device, max_gap=_MAX_GAP)
         in_rows = slots - rows.start if isinstance(rows, slice) else np.arange(len(slots))
-        return _Batch(slots, in_rows, rows, self._state.mix())
+        prefixes = [NO_PREFIX] * (rows.stop - rows.start if isinstance(rows, slice) else len(slots))
+        for row, slot in zip(in_rows, slots, strict=True):
+            prefixes[row] = self._running[int(slot)].session.prefix
+        lengths = np.array([prefixes[row].length for row in in_rows])
+        return _Batch(slots, in_rows, rows, self._state.mix(), lengths, SharedRows.of(prefixes, self._device))
 
     def _move(self, source: int, target: int) -> None:
         request = self._running.pop(source)
-        self._cache.copy(source, target, int(self._state.host_lengths_K[source]))
+        self._cache.copy(source, target, int(self._state.host_lengths_K[source]) - request.session.prefix.length)
         self._state.move(source, target)
         request.session.slot = target
         self._running[target] = request
@@ -436,7 +457,7 @@ class TransformersEngine:
                 logprobs, entropies = stats_RS2[row, span].T.copy()
                 request.future.set_result(Completion(ids, logprobs, entropies, reason, self._policy_version))
 
-    def _stop_reason(self, request: _Request, code: int, ids: NDArray[np.int32]) -> StopReason | None:
+    def _stop_reason(self, request: Request, code: int, ids: NDArray[np.int32]) -> StopReason | None:
         """Tell why a turn that sampled ``ids``, the last with a code, is over; None if it is not."""
         if code == END:
             return StopReason.END
