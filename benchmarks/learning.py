@@ -1,7 +1,7 @@
 """What reinforcement learning adds to imitation, and GiGPO to GRPO: several seeds, one table with intervals.
 
 For each seed: the quick start (demonstrator, warm start, GiGPO, supervised control of about the same time), then
-GRPO from the same warm start with the same budget of episodes. Takes about fifteen minutes a seed on two cores.
+GRPO from the same warm start with the same budget of episodes. Takes about twelve minutes a seed on two cores.
 
     python benchmarks/learning.py --seeds 0 1 2 --directory runs/learning
 
@@ -71,7 +71,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("runs/learning"))
     parser.add_argument("--config", type=Path, default=ROOT / "examples" / "quickstart.yaml")
     parser.add_argument(
-        "--control-steps", type=int, default=3300, help="updates of the control: about as long as reinforcement takes"
+        "--control-steps", type=int, default=2400, help="updates of the control: about as long as reinforcement takes"
     )
     arguments = parser.parse_args()
     runs: list[dict[str, dict[str, Any]]] = []
