@@ -28,4 +28,4 @@ class VinePPO(Recipe):
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the advantage of the turns of episodes; those of continuations are not scored."""
         advantage_N = credit.vineppo(table, values=credit.vine_values(table))
-        return np.where(table.need("parent") < 0, advantage_N, np.nan)
+        return advantage_N if table.parent_N is None else np.where(table.parent_N < 0, advantage_N, np.nan)

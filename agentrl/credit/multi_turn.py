@@ -60,7 +60,9 @@ def vine_values(table: TurnTable) -> FloatN:
     >>> vine_values(table)
     array([nan,  1., nan, nan])
     """
-    parent_N, turn_N = table.need("parent"), table.turn_N
+    if table.parent_N is None:
+        return np.full(len(table), np.nan)
+    parent_N, turn_N = table.parent_N, table.turn_N
     at = np.flatnonzero((parent_N >= 0) & (turn_N == table.need("branch_turn")))
     width = int(turn_N.max(initial=0)) + 1
     states = np.concatenate([table.trajectory_N * width + turn_N, parent_N[at] * width + turn_N[at]])

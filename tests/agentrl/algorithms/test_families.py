@@ -34,6 +34,11 @@ def mt_grpo(table: TurnTable) -> NDArray[np.float64]:
     return credit.mt_grpo(outcome, turn_reward=table.reward_N * ~last)
 
 
+def vineppo(table: TurnTable) -> NDArray[np.float64]:
+    advantage_N = credit.vineppo(table, values=credit.vine_values(table))
+    return np.where(table.need("parent") < 0, advantage_N, np.nan)
+
+
 CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "grpo": ({}, credit.grpo),
     "dr_grpo": ({}, credit.dr_grpo),
@@ -77,6 +82,7 @@ CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "arpo": ({}, credit.grpo),
     "arpo hard": ({"mode": "hard", "base": "rloo"}, lambda t: credit.branch_attribution(t, base=credit.rloo)),
     "aepo": ({}, credit.grpo),
+    "vineppo": ({}, vineppo),
 }
 
 
@@ -85,6 +91,8 @@ CASES: dict[str, tuple[dict[str, Any], Function]] = {
 def test_recipe_is_its_credit_function(case: str, table: TurnTable) -> None:
     if case == "spo":
         table = TABLE  # returns of a success rate
+    if case == "vineppo":
+        table = FOREST  # without continuations it knows no value
     options, function = CASES[case]
     ours = make_recipe({"name": case.split()[0], **options}).advantages(table)
     assert np.nanmax(np.abs(ours)) > 0
