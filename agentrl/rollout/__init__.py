@@ -2,6 +2,7 @@
 
 from agentrl.rollout.demonstrations import FallibleExpert as FallibleExpert
 from agentrl.rollout.demonstrations import demonstrate as demonstrate
+from agentrl.rollout.demonstrations import demonstration_tasks as demonstration_tasks
 from agentrl.rollout.episode import play_episode as play_episode
 from agentrl.rollout.group import EpisodeSpec as EpisodeSpec
 from agentrl.rollout.group import group_specs as group_specs

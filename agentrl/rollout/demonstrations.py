@@ -111,6 +111,20 @@ class FallibleExpert:
         return others[int(self._rng.integers(len(others)))] if others else right
 
 
+def demonstration_tasks(task_ids: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """Choose which tasks to demonstrate: distinct ones, or evenly all of them where ``count`` asks for more.
+
+    >>> demonstration_tasks(["a", "b", "c"], 5, seed=0)
+    ['a', 'b', 'c', 'a', 'b']
+    >>> sorted(demonstration_tasks(["a", "b", "c"], 3, seed=0))
+    ['a', 'b', 'c']
+    """
+    if count < len(task_ids):
+        chosen = generator(seed, "demonstrations").choice(len(task_ids), count, replace=False)
+        return [task_ids[int(index)] for index in chosen]
+    return [task_ids[index % len(task_ids)] for index in range(count)]
+
+
 def demonstrate(
     env_factory: Callable[[], TextEnv],
     tasks: Sequence[TaskRef | str],

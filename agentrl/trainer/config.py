@@ -86,7 +86,7 @@ class DemonstratorConfig(Section):
 class WarmStartConfig(Section):
     """Supervised imitation of a demonstrator before reinforcement learning."""
 
-    demonstrations: int = Field(2000, ge=0, description="distinct tasks of the training split")
+    demonstrations: int = Field(2000, ge=0, description="played on distinct training tasks, or evenly on all of them")
     demonstrator: DemonstratorConfig = DemonstratorConfig()
     steps: int = Field(500, ge=0, description="updates; 0 skips the stage")
     control_steps: int = Field(

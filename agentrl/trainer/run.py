@@ -22,7 +22,7 @@ from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import load_policy, save_policy
-from agentrl.rollout import Limits, RolloutResult, demonstrate
+from agentrl.rollout import Limits, RolloutResult, demonstrate, demonstration_tasks
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
@@ -325,12 +325,8 @@ class Run:
     def _demonstrations(self) -> list[Trajectory]:
         """Return this process's share of the demonstrations; the same on every resumption."""
         config, seed = self.config.warm_start, self.config.run.seed
-        ids, rank = self._train_ids, distributed.rank()
-        if config.demonstrations < len(ids):
-            order = seeding.generator(seed, "demonstrations").choice(len(ids), config.demonstrations, replace=False)
-        else:
-            order = np.arange(len(ids))
-        mine = [ids[int(i)] for i in order[rank :: distributed.world_size()]]
+        rank = distributed.rank()
+        mine = demonstration_tasks(self._train_ids, config.demonstrations, seed=seed)[rank :: distributed.world_size()]
         began = time.monotonic()
         played = demonstrate(
             self.env_factory,

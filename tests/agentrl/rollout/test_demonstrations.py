@@ -1,5 +1,6 @@
 """Scripted demonstrators and the form of their records."""
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Expert, Info, Outcome
 from agentrl.errors import ConfigError, DataError, TaskNotFoundError
-from agentrl.rollout import EpisodeSpec, FallibleExpert, Limits, Rollout, demonstrate
+from agentrl.rollout import EpisodeSpec, FallibleExpert, Limits, Rollout, demonstrate, demonstration_tasks
 from agentrl.seeding import generator
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, recite
 
@@ -184,3 +185,13 @@ def test_a_lapse_lasts_to_the_end(context: Context) -> None:
     assert all(sound("", info) == "right" for _ in range(20))
     shown = demonstrate(Corridor, TASKS, context, seed=0, lapse=0.2)
     assert 0 < sum(t.success for t in shown) < len(shown)
+
+
+def test_tasks_are_distinct_until_there_are_no_more() -> None:
+    ids = [f"task {number}" for number in range(7)]
+    for count in range(7):
+        chosen = demonstration_tasks(ids, count, seed=1)
+        assert len(set(chosen)) == len(chosen) == count
+    assert demonstration_tasks(ids, 4, seed=1) == demonstration_tasks(ids, 4, seed=1)
+    assert len({tuple(demonstration_tasks(ids, 4, seed=seed)) for seed in range(5)}) > 1
+    assert set(Counter(demonstration_tasks(ids, 17, seed=1)).values()) == {2, 3}
