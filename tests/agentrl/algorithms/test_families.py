@@ -18,6 +18,7 @@ from agentrl.errors import ConfigError
 from tests.agentrl.credit.tables import random_columns, random_forest
 
 FOREST = TurnTable.from_columns(**random_forest(3))
+VINE = TurnTable.from_columns(**random_forest(1, trajectories=8))
 SMALL = random_columns(4) | {"reward": [float(reward > 1) / 6 for reward in random_columns(4)["reward"]]}
 TABLE = TurnTable.from_columns(**SMALL)
 
@@ -92,7 +93,7 @@ def test_recipe_is_its_credit_function(case: str, table: TurnTable) -> None:
     if case == "spo":
         table = TABLE  # returns of a success rate
     if case == "vineppo":
-        table = FOREST  # without continuations it knows no value
+        table = VINE  # without continuations it knows no value
     options, function = CASES[case]
     ours = make_recipe({"name": case.split()[0], **options}).advantages(table)
     assert np.nanmax(np.abs(ours)) > 0
