@@ -12,12 +12,15 @@ import torch
 from numpy.typing import NDArray
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from agentrl.context import make_context
 from agentrl.engines.base import Completion, SamplingParams
 from agentrl.engines.vllm import VllmEngine
 from agentrl.errors import ConfigError, EngineError
+from agentrl.rollout import group_specs
+from agentrl.rollout.branching import Arpo, BranchingRollout
 from agentrl.seeding import generator
 from agentrl.types import StopReason
-from tests.agentrl.engines.tiny import VOCAB_SIZE, byte_tokenizer
+from tests.agentrl.rollout.toys import Corridor, byte_tokenizer
 
 pytestmark = [
     pytest.mark.vllm,
@@ -26,6 +29,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 
+VOCAB_SIZE = len(byte_tokenizer())
 GREEDY = SamplingParams(max_tokens=6, temperature=0.0)
 DRAWN = SamplingParams(max_tokens=6)
 BLOCK = 32
@@ -180,6 +184,26 @@ def test_a_fork_shares_the_prefix_and_samples_its_own(engine: VllmEngine, model:
     assert other.ids.tolist() != first.ids.tolist()
     for completion in (same, other):
         check_against_forward(model, [observed], [completion], 1.0)
+
+
+@pytest.mark.parametrize("kind", ["append", "inline"])
+def test_a_branching_rollout(engine: VllmEngine, model: Any, kind: str) -> None:
+    """Episodes of a real environment, forked by ARPO's rule: prefixes are shared, recorded numbers are the model's."""
+    context = make_context(engine.tokenizer, kind)
+    before = engine.num_cached_tokens
+    params, specs = SamplingParams(max_tokens=5), group_specs(["corridor-2"], 6, seed=0, iteration=0)
+    sampler = Arpo(scale="mean", initial=2)
+    with BranchingRollout(lambda: Corridor(max_turns=3), engine, context, params, sampler=sampler) as rollout:
+        result = rollout.collect(specs)
+    assert len(result.trajectories) == 6
+    assert any(t.parent is not None and t.parent.turn > 0 for t in result.trajectories)
+    assert engine.num_cached_tokens > before
+    for trajectory in result.trajectories:
+        (sequence,) = trajectory.sequences
+        ids, mask = torch.from_numpy(sequence.ids_L.astype(np.int64)), sequence.action_mask_L
+        with torch.no_grad():
+            scores = model(input_ids=ids[None]).logits[0, :-1].log_softmax(-1).gather(1, ids[1:, None])[:, 0]
+        np.testing.assert_allclose(sequence.behavior_logprobs_L[mask], scores.numpy()[mask[1:]], atol=1e-4)
 
 
 # -- stopping ----------------------------------------------------------------------------------------------------------
