@@ -1,0 +1,63 @@
+"""Which sampler a run gets, and what is refused before its first step."""
+
+from typing import Any
+
+import pytest
+
+from agentrl.algorithms.base import make_recipe
+from agentrl.env import SnapshotLevel
+from agentrl.errors import ConfigError
+from agentrl.trainer.config import Config, parse_config
+from agentrl.trainer.sampling import choose_sampler
+from agentrl.trainer.setup import check_algorithm
+from agentrl_envs.maze import MazeEnv
+
+
+def config_for(algorithm: str, **rollout: Any) -> Config:
+    return parse_config({"env": {"id": "agentrl/Maze-v0"}, "algorithm": {"name": algorithm}, "rollout": rollout})
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "sampler"),
+    [("gigpo", "independent"), ("arpo", "arpo"), ("aepo", "aepo"), ("tree_grpo", "tree_grpo"), ("treepo", "treepo")],
+)
+def test_algorithms_bring_their_sampler(algorithm: str, sampler: str) -> None:
+    config = config_for(algorithm)
+    assert choose_sampler(config, make_recipe(config.algorithm)).name == sampler
+
+
+def test_transforms_take_that_of_their_base() -> None:
+    for base, sampler in (("treepo", "treepo"), ("grpo", "independent")):
+        recipe = make_recipe({"name": "salt", "base": base})
+        assert choose_sampler(config_for("grpo"), recipe).name == sampler
+    assert make_recipe({"name": "arpo", "base": "treepo"}).samples_with() == "arpo"
+
+
+def test_the_configured_sampler_comes_first() -> None:
+    config = config_for("gigpo", sampler={"name": "arpo", "beam": 3})
+    assert choose_sampler(config, check_algorithm(config)).model_dump()["beam"] == 3
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "rollout", "message"),
+    [
+        ("arpo", {"sampler": {"name": "independent"}}, "algorithm arpo needs branches: sampler independent plays"),
+        ("arpo", {"sampler": {"name": "arpo", "bean": 2}}, "sampler arpo has no option 'bean'; did you mean 'beam'"),
+        ("grpo", {"sampler": {"name": "tree"}}, "no sampler 'tree'"),
+        ("arpo", {"sampler": {"name": "arpo", "initial": 9}}, "sampler.initial is 9, but the group has only 8"),
+        ("arpo", {"concurrency": 7}, "rollout.group_size 8 exceeds rollout.concurrency 7"),
+        ("grpo", {"concurrency": 7, "max_env_steps": 9}, "rollout.group_size 8 exceeds rollout.concurrency 7"),
+    ],
+)
+def test_what_cannot_be_sampled_is_refused(algorithm: str, rollout: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_algorithm(config_for(algorithm, **rollout))
+    assert check_algorithm(config_for("grpo", concurrency=7))
+
+
+def test_a_world_that_cannot_be_forked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MazeEnv, "snapshot_level", SnapshotLevel.NONE)
+    with pytest.raises(ConfigError, match=r"agentrl/Maze-v0 declares snapshot level 'none'.*name=independent"):
+        check_algorithm(config_for("arpo"))
+    monkeypatch.setattr(MazeEnv, "is_stateless", True)
+    assert check_algorithm(config_for("arpo")).name == "arpo"
