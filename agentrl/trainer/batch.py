@@ -139,8 +139,8 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
     )
 
 
-# A forward pass over merged sequences has a few more kernels; it pays from this share of tokens saved on.
-WORTHWHILE_SHARE = 0.1
+# Merging has a few more kernels: for a model of 0.2 M parameters it was not slower from 4 % of tokens saved on.
+WORTHWHILE_SHARE = 0.05
 
 
 def worth_merging(samples: Sequence[Sample], wish: Literal["auto", "always", "never"] = "auto") -> bool:
