@@ -1,9 +1,10 @@
 """From lanes and columns to the coordinates and texts of a vector drawing; the template writes them down."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from agentrl.env import Outcome
-from agentrl.types import Turn
+from agentrl.types import Trajectory, Turn
 from agentrl.viewer.colours import FAINT, OUTCOME_COLOURS, entropy_colour
 from agentrl.viewer.layout import Layout, Line
 
@@ -115,7 +116,9 @@ def _stroke(
     curve = f"C{half:.1f},{y0:.1f} {half:.1f},{y1:.1f} {bend:.1f},{y1:.1f} " if is_curve else ""
     label_x = bend - 4 if is_curve else x + 13
     letters = int((x + column - 6 - label_x) / LETTER)
-    values = advantages.get(layout.forest.trajectories[line.place].id)
+    trajectory = layout.forest.trajectories[line.place]
+    values = advantages.get(trajectory.id)
+    decisions = [_decision(one) for one in _decisions(trajectory) if one.get("turn") == line.turn.index]
     return Stroke(
         path=f"M{x:.1f},{y0:.1f} {curve}L{x + column:.1f},{y1:.1f}",
         colour=entropy_colour(line.turn.mean_entropy, most),
@@ -124,11 +127,23 @@ def _stroke(
         label=_short(line.turn.action, letters) if has_labels else "",
         label_x=label_x,
         label_y=y1 - 9,
-        tooltip=_tooltip(line.turn, line.multiplicity, None if values is None else values[line.turn.index]),
+        tooltip=_tooltip(line.turn, line.multiplicity, None if values is None else values[line.turn.index], decisions),
     )
 
 
-def _tooltip(turn: Turn, multiplicity: int, advantage: float | None) -> str:
+def _decisions(trajectory: Trajectory) -> list[dict[str, Any]]:
+    """Return what a branching sampler noted about the turns of a trajectory; see docs/branching.md."""
+    notes = trajectory.extra.get("branching")
+    return notes.get("decisions", []) if isinstance(notes, dict) else []
+
+
+def _decision(decision: dict[str, Any]) -> str:
+    """Return a decision in one line: its numbers, whatever the sampler notes."""
+    numbers = [(name, value) for name, value in decision.items() if name != "turn" and isinstance(value, int | float)]
+    return "sampler: " + ", ".join(f"{name} {value:.3g}" for name, value in numbers)
+
+
+def _tooltip(turn: Turn, multiplicity: int, advantage: float | None, decisions: list[str]) -> str:
     parts = [f"turn {turn.index}: {turn.action}", f"entropy {turn.mean_entropy:.2f} nats, reward {turn.reward:g}"]
     if advantage is not None:
         parts.append(f"advantage {advantage:+.2f}")
@@ -136,7 +151,7 @@ def _tooltip(turn: Turn, multiplicity: int, advantage: float | None) -> str:
         parts.append(f"shared by {multiplicity} trajectories")
     if not turn.action_valid:
         parts.append("invalid action")
-    return "\n".join([*parts, "", _short(turn.observation, 400)])
+    return "\n".join([*parts, *decisions, "", _short(turn.observation, 400)])
 
 
 def _short(text: str, letters: int) -> str:

@@ -191,6 +191,12 @@ def test_a_page_of_nothing_says_so(tmp_path: Path) -> None:
     assert "0" in Page((tmp_path / "page.html").read_text()).words
 
 
+def test_decisions_of_a_sampler_are_in_the_tooltips(tmp_path: Path, trees: list[Trajectory]) -> None:
+    trees[0].extra["branching"] = {"decisions": [{"turn": 2, "branches": 1, "score": 0.51, "draws": [0.3]}]}
+    write_page(tmp_path / "page.html", trees, title="run")
+    assert "sampler: branches 1, score 0.51\n" in (tmp_path / "page.html").read_text()
+
+
 def test_a_long_episode_gets_narrow_columns_without_actions(tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", [path("long", "z" * 40)], title="run")
     drawing = re.search(r'<g class="labels">(.*?)</g>', (tmp_path / "page.html").read_text(), re.DOTALL)
