@@ -42,7 +42,7 @@ def test_the_configured_sampler_comes_first() -> None:
     ("algorithm", "rollout", "message"),
     [
         ("arpo", {"sampler": {"name": "independent"}}, "algorithm arpo needs branches: sampler independent plays"),
-        ("arpo", {"sampler": {"name": "arpo", "bean": 2}}, "sampler arpo has no option 'bean'; did you mean 'beam'"),
+        ("arpo", {"sampler": {"name": "arpo", "beem": 2}}, "sampler arpo has no option 'beem'; did you mean 'beam'"),
         ("grpo", {"sampler": {"name": "tree"}}, "no sampler 'tree'"),
         ("arpo", {"sampler": {"name": "arpo", "initial": 9}}, "sampler.initial is 9, but the group has only 8"),
         ("arpo", {"concurrency": 7}, "rollout.group_size 8 exceeds rollout.concurrency 7"),
