@@ -18,7 +18,7 @@ from agentrl.algorithms.base import make_recipe
 from agentrl.credit.graph import transitions
 from agentrl.credit.normalise import Moments
 from agentrl.credit.returns import episode_returns
-from agentrl.credit.segments import sums
+from agentrl.credit.segments import IntN, sums
 from agentrl.credit.table import TurnTable
 from agentrl.errors import DataError, nearest
 from agentrl.store import TrajectoryStore
@@ -27,9 +27,13 @@ from agentrl.types import Trajectory
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
 FloatN = NDArray[np.float64]
 SALT_HISTORY = 3
+SIZES = {"1": 1, "2-4": 2, "5-9": 5, "10-49": 10, "50+": 50}
+"""How many turns meet: names of the classes, and the least size of each."""
+BLUE, ORANGE = "#1f6fb4", "#d1791c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +119,7 @@ def structure(table: TurnTable) -> dict[str, float]:
     scored = table.select(table.verdict_N)
     present = np.unique(scored.group_M)
     groups = Moments.of(episode_returns(scored), scored.group_M, scored.num_groups)
-    anchor_N, count = credit.anchor_groups(scored)
-    anchor_K = np.bincount(anchor_N, minlength=count)
-    transition_N, count = transitions(scored, SALT_HISTORY)
-    transition_K = np.bincount(transition_N, minlength=count)
+    anchor_N, transition_N = _sizes(scored)
     return {
         "episodes": scored.num_trajectories,
         "turns": len(scored),
@@ -126,10 +127,28 @@ def structure(table: TurnTable) -> dict[str, float]:
         "smallest group": int(groups.count_K[present].min()),
         "largest group": int(groups.count_K[present].max()),
         "groups of equal returns": float((groups.std_K[present] == 0).mean()),
-        "turns in a state met once": float((anchor_K[anchor_N] == 1).mean()),
-        "turns per anchor state": float(anchor_K.mean()),
-        "SALT merge rate": float((transition_K[transition_N] > 1).mean()),
+        "turns in a state met once": float((anchor_N == 1).mean()),
+        "turns per anchor state": float(1.0 / np.mean(1.0 / anchor_N)),
+        "SALT merge rate": float((transition_N > 1).mean()),
     }
+
+
+def size_shares(table: TurnTable) -> dict[str, FloatN]:
+    """Return the share of the turns with a verdict whose state, and whose transition, is met by so many of the group.
+
+    One share for each of `SIZES`, under "anchor state" (what GiGPO compares) and "transition" (what SALT merges).
+    """
+    edges = [*SIZES.values(), np.inf]
+    names = ("anchor state", "transition")
+    sizes = zip(names, _sizes(table.select(table.verdict_N)), strict=True)
+    return {name: np.histogram(size_N, edges)[0] / len(size_N) for name, size_N in sizes}
+
+
+def _sizes(scored: TurnTable) -> tuple[IntN, IntN]:
+    """Return how many turns of its group are in each turn's state, and how many make its transition."""
+    anchor_N, anchors = credit.anchor_groups(scored)
+    transition_N, merged = transitions(scored, SALT_HISTORY)
+    return np.bincount(anchor_N, minlength=anchors)[anchor_N], np.bincount(transition_N, minlength=merged)[transition_N]
 
 
 # -- tables and picture ------------------------------------------------------------------------------------------------
@@ -151,27 +170,46 @@ def study_tables(study: Study) -> list[Table]:
         is_share = name in ("groups of equal returns", "turns in a state met once", "SALT merge rate")
         whole = f"{value:.0f}" if isinstance(value, int) else f"{value:.2f}"
         found.add_row(name, f"{100 * value:.1f} %" if is_share else whole)
-    return [numbers, pairs, found]
+    met = Table("turns that meet", *SIZES, title="How many turns of a group meet in a state, or make a transition")
+    for name, share in size_shares(study.table).items():
+        met.add_row(name, *(f"{100 * value:.1f} %" for value in share))
+    return [numbers, pairs, found, met]
 
 
 def plot_study(study: Study, path: Path) -> None:
-    """Write a PNG: above the distribution of each estimator, below its advantages in the most varied group."""
+    """Write a PNG: above the distribution of each estimator, below its advantages in the most varied group.
+
+    At the right: how many turns of a group meet in a state, and how many make the same transition.
+    """
     names = list(study.advantages)
-    figure, axes = pyplot.subplots(
-        2, len(names), figsize=(1.5 + 3.4 * len(names), 6.5), layout="constrained", squeeze=False
-    )
+    columns = len(names) + 1
+    figure, axes = pyplot.subplots(2, columns, figsize=(1.5 + 3.4 * columns, 6.5), layout="constrained", squeeze=False)
     rows, returns = _most_varied_group(study.table)
     for column, name in enumerate(names):
         advantage_N = study.advantages[name]
         scored = advantage_N[np.isfinite(advantage_N)]
         above, below = axes[0, column], axes[1, column]
-        above.hist(scored, bins=41, color="#1f6fb4")
-        above.set(title=name, xlabel="advantage", yscale="log" if len(scored) else "linear")
+        above.hist(scored, bins=41, color=BLUE)
+        above.set(title=name, xlabel="advantage")
+        if len(scored):
+            above.set(yscale="log", ylim=(0.7, None))
+            above.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         _heatmap(figure, below, study.table, advantage_N, rows, returns)
+    for axis, (name, share) in zip(axes[:, -1], size_shares(study.table).items(), strict=True):
+        _bars(axis, f"met in the same {name}" if name == "anchor state" else f"made the same {name}", 100 * share)
     axes[0, 0].set_ylabel("turns")
-    axes[1, 0].set_ylabel("episode: return")
+    axes[1, 0].set_ylabel("return of each episode of\nthe most varied group")
+    for axis in axes.flat:
+        axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
+
+
+def _bars(axis: Any, title: str, percent: FloatN) -> None:
+    """Draw shares by size, those that meet no other apart."""
+    bars = axis.bar(list(SIZES), percent, color=[ORANGE, *[BLUE] * (len(SIZES) - 1)])
+    axis.bar_label(bars, [f"{value:.0f} %" for value in percent], padding=2)
+    axis.set(title=title, xlabel="number of turns that did", ylabel="% of turns", ylim=(0, 1.12 * percent.max()))
 
 
 def _most_varied_group(table: TurnTable) -> tuple[dict[int, int], dict[int, float]]:
@@ -202,4 +240,5 @@ def _heatmap(
     axis.set_facecolor("#eeeeee")
     axis.set_yticks(range(len(rows)), [f"{value:.2g}" for value in returns.values()])
     axis.set_xlabel("turn")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.colorbar(drawn, ax=axis, shrink=0.8)

@@ -14,6 +14,7 @@ from agentrl.lab.credit_study import (
     correlation,
     load_episodes,
     plot_study,
+    size_shares,
     spread,
     structure,
     study_credit,
@@ -55,6 +56,15 @@ def run(tmp_path: Path, episodes: list[Trajectory]) -> Path:
     store.write(0, episodes[3:])
     store.write(4, episodes)
     return tmp_path / "run"
+
+
+def test_sizes_of_what_meets(episodes: list[Trajectory]) -> None:
+    """Group one: x three times, y twice, z, w, v; its transitions x-y twice, the rest once. Group two: x and u."""
+    shares = size_shares(study_credit(episodes, ["grpo"]).table)
+    np.testing.assert_allclose(shares["anchor state"], [0.5, 0.5, 0, 0, 0])
+    np.testing.assert_allclose(shares["transition"], [0.8, 0.2, 0, 0, 0])
+    many = [episode(str(number), "x" * (1 + number % 2), 0.0) for number in range(40)]
+    assert size_shares(study_credit(many, ["grpo"]).table)["anchor state"].tolist() == [0, 0, 0, 0, 1]
 
 
 def test_advantages_are_the_trainers(episodes: list[Trajectory]) -> None:
@@ -100,11 +110,12 @@ def test_correlation() -> None:
 
 def test_tables(episodes: list[Trajectory]) -> None:
     study = study_credit(episodes, ["grpo", "gigpo"])
-    numbers, pairs, found = study_tables(study)
+    numbers, pairs, found, met = study_tables(study)
     assert list(numbers.columns[0].cells) == list(pairs.columns[0].cells) == ["grpo", "gigpo"]
     assert list(numbers.columns[5].cells) == ["83.3 %", "83.3 %"]
     assert next(iter(pairs.columns[1].cells)) == "1.00"
     assert dict(zip(found.columns[0].cells, found.columns[1].cells, strict=True))["SALT merge rate"] == "20.0 %"
+    assert [next(iter(column.cells)) for column in met.columns] == ["anchor state", "50.0 %", "50.0 %", *["0.0 %"] * 3]
 
 
 @pytest.mark.parametrize("estimators", [["grpo"], ["grpo", "gigpo", "salt", "d3s"]])
