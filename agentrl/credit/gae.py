@@ -86,6 +86,7 @@ def bilevel_gae(
     lam_turn: float = 1.0,
     gamma_token: float = 1.0,
     lam_token: float = 1.0,
+    bootstrap: ArrayLike = 0.0,
     mask: ArrayLike | None = None,
 ) -> tuple[FloatN, FloatN]:
     """Estimate advantages of tokens in two passes, over turns and then inside each turn.
@@ -102,7 +103,8 @@ def bilevel_gae(
       is_turn_end: True at the last sampled token of each turn; the last sampled token of a trajectory is one.
       gamma_turn, lam_turn: of the first pass.
       gamma_token, lam_token: of the second.
-      mask: as in `gae`.
+      bootstrap: value after a trajectory's last turn; it and the mask are as in `gae`.
+      mask: True at positions that the policy sampled; None for all.
 
     Returns:
       (advantages, returns), each (N,); NaN outside the mask.
@@ -114,7 +116,7 @@ def bilevel_gae(
     if len(inside):
         raise DataError(f"reward {reward_N[inside[0]]} at position {inside[0]} is not at a turn's end: put it there")
     _check_ends(segment_N, end_N, keep_N)
-    _, target_N = gae(reward_N, value_N, segment_N, discount=gamma_turn, lam=lam_turn, mask=end_N)
+    _, target_N = gae(reward_N, value_N, segment_N, discount=gamma_turn, lam=lam_turn, bootstrap=bootstrap, mask=end_N)
     turn_N = end_N.cumsum() - end_N
     return gae(np.where(end_N, target_N, 0.0), value_N, turn_N, discount=gamma_token, lam=lam_token, mask=keep_N)
 

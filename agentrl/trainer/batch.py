@@ -24,7 +24,7 @@ class Sample:
 
     Attributes:
       sequence: the tokens.
-      advantages_L: advantage of the turn that sampled each token.
+      advantages_L: advantage of each token: its turn's, or its own.
       rows_L: row of the turn table that sampled each token, -1 where it was not sampled.
       old_logprobs_L: log-probs of the policy before the update: the sampler's, or recomputed by the trainer.
     """
@@ -53,19 +53,40 @@ def spread(trajectories: Sequence[Trajectory], advantages_N: NDArray[np.float64]
     Returns:
       One sample per sequence; sequences without a scored token are left out.
     """
-    samples, offset = [], 0
+    num_turns = sum(len(trajectory.turns) for trajectory in trajectories)
+    if num_turns != len(advantages_N):
+        raise ValueError(f"{len(advantages_N)} advantages for {num_turns} turns")
+    return spread_tokens(trajectories, advantages_N[token_rows(trajectories)])
+
+
+def spread_tokens(trajectories: Sequence[Trajectory], advantages_A: NDArray[np.float64]) -> list[Sample]:
+    """Give every sampled token an advantage of its own; the rest is as in `spread`.
+
+    Args:
+      trajectories: in the order of the turn table.
+      advantages_A: advantage of each sampled token, in the order of `token_rows`; NaN for not scored.
+    """
+    samples, rows_A, first = [], token_rows(trajectories), 0
     for trajectory in trajectories:
         for sequence in trajectory.sequences:
             sampled = sequence.action_mask_L
-            rows = np.where(sampled, sequence.turns_L + offset, -1).astype(np.int64)
-            advantages = np.where(sampled, advantages_N[rows], np.nan)
+            last = first + int(sampled.sum())
+            rows, advantages = np.full(len(sequence), -1), np.full(len(sequence), np.nan)
+            rows[sampled], advantages[sampled] = rows_A[first:last], advantages_A[first:last]
             sample = Sample(sequence, advantages, rows, sequence.behavior_logprobs_L)
             if sample.num_scored:
                 samples.append(sample)
-        offset += len(trajectory.turns)
-    if offset != len(advantages_N):
-        raise ValueError(f"{len(advantages_N)} advantages for {offset} turns")
+            first = last
     return samples
+
+
+def token_rows(trajectories: Sequence[Trajectory]) -> NDArray[np.int64]:
+    """Return the row of the turn table that sampled each token: sequence after sequence, token after token, (A,)."""
+    parts, offset = [np.zeros(0, np.int64)], 0
+    for trajectory in trajectories:
+        parts += [sequence.turns_L[sequence.action_mask_L] + offset for sequence in trajectory.sequences]
+        offset += len(trajectory.turns)
+    return np.concatenate(parts).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
