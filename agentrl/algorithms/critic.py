@@ -1,4 +1,4 @@
-"""Algorithms with a critic: advantages of tokens from values. A run needs one to use them."""
+"""Algorithms with a critic: advantages of tokens from the values of the states before them."""
 
 from abc import abstractmethod
 from typing import ClassVar
@@ -16,10 +16,19 @@ Estimate = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
 class CriticRecipe(Recipe):
-    """Base of algorithms whose advantages belong to tokens."""
+    """Base of algorithms whose advantages belong to tokens.
+
+    ``whiten`` makes the advantages of an iteration's tokens (all processes) have mean 0 and standard deviation 1 before
+    the policy is updated, as the public codes of PPO do; the critic's targets stay as they are. An episode that a limit
+    cut short is worth nothing beyond its end, since the limit is part of the task, unless ``bootstrap_truncated``:
+    then it goes on with the value of the last state that the policy answered (what came after is not in the record).
+    """
 
     test: ClassVar[str] = "tests/agentrl/credit/test_gae.py"
     needs: ClassVar[frozenset[Need]] = frozenset({"values"})
+
+    whiten: bool = True
+    bootstrap_truncated: bool = False
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Refuse: turns without values have none."""
@@ -27,15 +36,21 @@ class CriticRecipe(Recipe):
 
     @abstractmethod
     def token_advantages(
-        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+        self,
+        rewards: ArrayLike,
+        values: ArrayLike,
+        segments: ArrayLike,
+        is_turn_end: ArrayLike,
+        bootstrap: ArrayLike = 0.0,
     ) -> Estimate:
         """Return advantages and value targets of the sampled tokens, each shape (L,).
 
         Args:
           rewards: of each token, 0 but at turn ends.
-          values: the critic's.
+          values: the critic's, of the state before each token.
           segments: trajectory of each token, contiguous.
           is_turn_end: True at the last token of each turn.
+          bootstrap: value after a trajectory's last token, one or one per token.
         """
 
 
@@ -50,10 +65,15 @@ class PPO(CriticRecipe):
     lam: float = Field(1.0, ge=0, le=1)
 
     def token_advantages(
-        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+        self,
+        rewards: ArrayLike,
+        values: ArrayLike,
+        segments: ArrayLike,
+        is_turn_end: ArrayLike,
+        bootstrap: ArrayLike = 0.0,
     ) -> Estimate:
         """Every token is a step."""
-        return credit.gae(rewards, values, segments, discount=self.gamma, lam=self.lam)
+        return credit.gae(rewards, values, segments, discount=self.gamma, lam=self.lam, bootstrap=bootstrap)
 
 
 class TurnPPO(CriticRecipe):
@@ -69,10 +89,16 @@ class TurnPPO(CriticRecipe):
     lam_token: float = Field(1.0, ge=0, le=1)
 
     def token_advantages(
-        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+        self,
+        rewards: ArrayLike,
+        values: ArrayLike,
+        segments: ArrayLike,
+        is_turn_end: ArrayLike,
+        bootstrap: ArrayLike = 0.0,
     ) -> Estimate:
         """A turn's target is the reward of its last token."""
-        return credit.bilevel_gae(rewards, values, segments, is_turn_end, **self.model_dump())
+        factors = self.model_dump(include={"gamma_turn", "lam_turn", "gamma_token", "lam_token"})
+        return credit.bilevel_gae(rewards, values, segments, is_turn_end, bootstrap=bootstrap, **factors)
 
 
 class POAD(CriticRecipe):
@@ -87,8 +113,13 @@ class POAD(CriticRecipe):
     lam: float = Field(0.95, ge=0, le=1)
 
     def token_advantages(
-        self, rewards: ArrayLike, values: ArrayLike, segments: ArrayLike, is_turn_end: ArrayLike
+        self,
+        rewards: ArrayLike,
+        values: ArrayLike,
+        segments: ArrayLike,
+        is_turn_end: ArrayLike,
+        bootstrap: ArrayLike = 0.0,
     ) -> Estimate:
         """Every token is a step that takes no time unless it ends a turn."""
         discount_L = credit.turn_discounts(is_turn_end, self.gamma)
-        return credit.gae(rewards, values, segments, discount=discount_L, lam=self.lam)
+        return credit.gae(rewards, values, segments, discount=discount_L, lam=self.lam, bootstrap=bootstrap)

@@ -52,10 +52,11 @@ def save_checkpoint(
     keep: int,
     algorithm: dict[str, Any] | None = None,
     curriculum: dict[str, Any] | None = None,
+    critic: dict[str, Any] | None = None,
 ) -> Path:
     """Write a checkpoint; it appears under its name only when whole. Older ones beyond ``keep`` are removed.
 
-    ``algorithm`` and ``curriculum`` are what they remember, JSON-serialisable.
+    ``algorithm`` and ``curriculum`` are what they remember, JSON-serialisable; ``critic`` is its weights and moments.
     """
     directory.mkdir(parents=True, exist_ok=True)
     number = progress.step if progress.stage == "warm_start" else progress.iteration
@@ -65,6 +66,8 @@ def save_checkpoint(
         shutil.rmtree(leftover, ignore_errors=True)
     save_policy(partial, model, tokenizer)
     torch.save(optimizer.state_dict(), partial / "optimizer.pt")
+    if critic is not None:
+        torch.save(critic, partial / "critic.pt")
     state = {"progress": asdict(progress), "config_digest": config_digest}
     state |= {"algorithm": algorithm or {}, "curriculum": curriculum or {}}
     (partial / "state.json").write_text(json.dumps(state, indent=1))
@@ -119,14 +122,14 @@ def load_memory(folder: Path, of: Literal["algorithm", "curriculum"]) -> dict[st
     return remembered
 
 
-def load_optimizer(folder: Path, optimizer: Any) -> None:
-    """Restore the optimiser's state in place.
+def load_state(folder: Path, of: Literal["optimizer", "critic"], into: Any) -> None:
+    """Restore the state of the optimiser, or of the critic, in place.
 
     Raises:
       CheckpointError: the checkpoint is damaged.
     """
     try:
-        optimizer.load_state_dict(torch.load(folder / "optimizer.pt", weights_only=True))
+        into.load_state_dict(torch.load(folder / f"{of}.pt", weights_only=True))
     except Exception as error:  # damage can look like anything from inside
         raise _damaged(folder, error) from error
 

@@ -197,6 +197,22 @@ class UpdateConfig(Section):
     )
 
 
+class CriticConfig(Section):
+    """The critic of algorithms that need values; others have none. It starts as a copy of the policy.
+
+    Its weights are its own, so that its loss has no weight beside the policy's: the learning rate is all there is.
+    """
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    lr: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    minibatches: int = Field(4, gt=0, description="updates per epoch over an iteration's episodes")
+    epochs: int = Field(1, gt=0)
+    clip: float | None = Field(None, gt=0, description="values gain nothing by moving further; null for no clip")
+    warmup_iterations: int = Field(0, ge=0, description="first iterations, in which the policy waits for the critic")
+
+
 class EvalConfig(Section):
     """Evaluation on held-out tasks."""
 
@@ -234,6 +250,7 @@ class Config(Section):
     filter: FilterConfig = FilterConfig()
     loss: LossConfig = LossConfig()
     update: UpdateConfig = UpdateConfig()
+    critic: CriticConfig = CriticConfig()
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
 

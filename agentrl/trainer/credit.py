@@ -89,17 +89,34 @@ def assign_credit(
     The recipe sees the turns of all processes, so that statistics over the batch do not depend on their number. Turns
     of groups that the filter drops are not scored (NaN) and enter no statistic, but are remembered.
     """
-    parts = distributed.gather(turn_columns(trajectories, recipe.group_by()))
-    merged = {name: list(chain.from_iterable(part[name] for part in parts)) for name in COLUMNS}
-    if not merged["turn"]:
+    table, own = _gathered(trajectories, recipe.group_by())
+    if table is None:
         return np.zeros(0)
-    before = sum(len(part["turn"]) for part in parts[: distributed.rank()])
-    own = len(parts[distributed.rank()]["turn"])
-    table = TurnTable.from_columns(**merged)
     kept = table if group_filter is None else keep_groups(table, group_filter)
-    advantages_N = recipe.advantages(kept)[before : before + own]
+    advantages_N = recipe.advantages(kept)[own]
     recipe.observe(table)
     return advantages_N
+
+
+def kept_turns(
+    recipe: Recipe, trajectories: Sequence[Trajectory], group_filter: GroupFilter | None = None
+) -> NDArray[np.bool_]:
+    """Return which turns of this process's trajectories are trained on, shape (N,), and let the recipe remember."""
+    table, own = _gathered(trajectories, recipe.group_by())
+    if table is None:
+        return np.zeros(0, dtype=bool)
+    recipe.observe(table)
+    kept = table if group_filter is None else keep_groups(table, group_filter)
+    return kept.verdict_N[own]
+
+
+def _gathered(trajectories: Sequence[Trajectory], group_by: Literal["group", "task"]) -> tuple[TurnTable | None, slice]:
+    """Return the turn table of all processes, None if there is no turn, and where this one's turns are in it."""
+    parts = distributed.gather(turn_columns(trajectories, group_by))
+    merged = {name: list(chain.from_iterable(part[name] for part in parts)) for name in COLUMNS}
+    before = sum(len(part["turn"]) for part in parts[: distributed.rank()])
+    own = slice(before, before + len(parts[distributed.rank()]["turn"]))
+    return (TurnTable.from_columns(**merged) if merged["turn"] else None), own
 
 
 def num_unscored_groups(trajectories: Sequence[Trajectory], advantages_N: NDArray[np.float64]) -> int:

@@ -26,9 +26,10 @@ def train(config: Config, resume: bool) -> None:
         run.warm_start()
         while run.progress.iteration < config.run.iterations and not run.should_stop():
             rollout = run.collect()
-            advantages = run.assign_credit(rollout.trajectories)
-            metrics = run.update(rollout.trajectories, advantages)
-            run.record(rollout, advantages, metrics)
+            values = run.evaluate_states(rollout.trajectories)
+            credit = run.assign_credit(rollout.trajectories, values)
+            metrics = run.update(rollout.trajectories, credit)
+            run.record(rollout, credit, metrics)
         if run.should_stop():
             run.checkpoint()
             return

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from agentrl import seeding
 from agentrl.algorithms.base import make_recipe
+from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import make_context
 from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
@@ -26,23 +27,25 @@ from agentrl.rollout import Limits, RolloutResult, demonstrate, demonstration_ta
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.store import TrajectoryStore
 from agentrl.trainer import distributed
-from agentrl.trainer.batch import spread
+from agentrl.trainer.batch import Sample
 from agentrl.trainer.checkpoint import (
     Progress,
     latest_checkpoint,
     load_memory,
-    load_optimizer,
     load_progress,
+    load_state,
     save_checkpoint,
 )
 from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.config import Config, num_processes
 from agentrl.trainer.credit import assign_credit, num_unscored_groups
+from agentrl.trainer.critic import Critic
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
 from agentrl.trainer.sampling import make_rollout
 from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
+from agentrl.trainer.token_credit import Credit, assign_token_credit
 from agentrl.trainer.update import Updater
 from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
@@ -75,12 +78,16 @@ class Run:
         self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
         self.optimizer = self._make_optimizer()
         if checkpoint is not None:
-            load_optimizer(checkpoint, self.optimizer)
+            load_state(checkpoint, "optimizer", self.optimizer)
             self.recipe.load_state_dict(load_memory(checkpoint, "algorithm"))
         self._prepare_rollouts()
         if checkpoint is not None:
             self._collector.load_state_dict(load_memory(checkpoint, "curriculum"))
-        self.updater = self._make_updater() if self.progress.stage == "reinforce" else None
+        is_reinforcing = self.progress.stage == "reinforce"
+        self.updater = self._make_updater() if is_reinforcing else None
+        self.critic = self._make_critic() if is_reinforcing else None
+        if checkpoint is not None and self.critic is not None:
+            load_state(checkpoint, "critic", self.critic)
         self.log.begin(config, self.progress.records)
         self.log.say(f"policy: {describe_policy(self.model, self.tokenizer)}; {distributed.world_size()} process(es)")
 
@@ -101,31 +108,46 @@ class Run:
             save_policy(self.directory / "warm_start_policy", self.model, self.tokenizer)
         self.progress.stage = "reinforce"
         self.optimizer = self._make_optimizer()
-        self.updater = self._make_updater()
+        self.updater, self.critic = self._make_updater(), self._make_critic()
         self.checkpoint()
 
     def collect(self) -> RolloutResult:
         """Play this iteration's groups."""
         return self._collector.collect(self.progress.iteration)
 
-    def assign_credit(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
-        """Return the advantage of each turn."""
-        return assign_credit(self.recipe, trajectories, self._filter)
+    def evaluate_states(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64] | None:
+        """Return the critic's value of the state before each sampled token; None where the algorithm needs none."""
+        return None if self.critic is None else self.critic.evaluate(trajectories)
 
-    def update(self, trajectories: Sequence[Trajectory], advantages_N: NDArray[np.float64]) -> dict[str, float]:
-        """Step the policy; the engine shares its weights, so nothing has to be copied."""
+    def assign_credit(self, trajectories: Sequence[Trajectory], values_A: NDArray[np.float64] | None = None) -> Credit:
+        """Return what each turn, or each token, earned."""
+        if isinstance(self.recipe, CriticRecipe) and values_A is not None:
+            return assign_token_credit(self.recipe, trajectories, values_A, self._filter)
+        return Credit(assign_credit(self.recipe, trajectories, self._filter))
+
+    def update(self, trajectories: Sequence[Trajectory], credit: Credit) -> dict[str, float]:
+        """Step critic and policy; the engine shares the policy's weights, so nothing has to be copied."""
+        metrics: dict[str, float] = {}
+        if self.critic is not None and credit.tokens is not None:
+            rng = seeding.generator(self.config.run.seed, "critic", distributed.rank(), self.progress.iteration)
+            metrics = self.critic.fit(trajectories, credit.tokens, rng=rng)
+            if self.progress.iteration < self.config.critic.warmup_iterations:
+                return metrics
+        return metrics | self._update_policy(credit.samples(trajectories))
+
+    def _update_policy(self, samples: Sequence[Sample]) -> dict[str, float]:
         config, progress = self.config.update, self.progress
         lr = linear(
             progress.iteration, self.config.run.iterations, config.lr, config.warmup_iterations, config.final_lr_share
         )
         rng = seeding.generator(self.config.run.seed, "minibatches", distributed.rank(), progress.iteration)
         assert self.updater is not None, "the warm start comes first"
-        metrics = self.updater.run(spread(trajectories, advantages_N), lr=lr, rng=rng)
+        metrics = self.updater.run(samples, lr=lr, rng=rng)
         progress.policy_version += 1
         self.engine.policy_version = progress.policy_version
         return metrics | {"lr": lr}
 
-    def record(self, rollout: RolloutResult, advantages_N: NDArray[np.float64], metrics: dict[str, float]) -> None:
+    def record(self, rollout: RolloutResult, credit: Credit, metrics: dict[str, float]) -> None:
         """Count, log, and now and then store rollouts, evaluate and save."""
         progress, every = self.progress, self.config.run.save_trajectories_every
         if every and progress.iteration % every == 0:
@@ -133,7 +155,7 @@ class Run:
             if self.log.is_active:
                 TrajectoryStore(self.directory / "trajectories").write(progress.iteration, played)
         progress.iteration += 1
-        metrics |= self._totals(rollout, advantages_N)
+        metrics |= self._totals(rollout, credit.advantages_N)
         progress.elapsed_s = time.monotonic() - self._began
         metrics["elapsed_s"] = progress.elapsed_s
         self.log.record("reinforce", progress.iteration, metrics)
@@ -230,6 +252,7 @@ class Run:
                 self.config.run.keep_checkpoints,
                 self.recipe.state_dict(),
                 self._collector.state_dict(),
+                None if self.critic is None else self.critic.state_dict(),
             )
         distributed.gather(None)
 
@@ -310,6 +333,11 @@ class Run:
             self.config.rollout.temperature,
             most_tokens(self.config, self._max_turns),
         )
+
+    def _make_critic(self) -> Critic | None:
+        if not isinstance(self.recipe, CriticRecipe):
+            return None
+        return Critic.of(self.model, self.config.critic, self.config.update)
 
     def _reference(self) -> Any:
         """Return the frozen policy that reinforcement learning started from; kept on disk for resumption."""

@@ -9,6 +9,7 @@ from typing import Any, cast
 import agentrl.env
 from agentrl import seeding
 from agentrl.algorithms.base import Need, Recipe, make_recipe
+from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import named_protocol
 from agentrl.env import Info, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
@@ -52,7 +53,6 @@ def check_tasks(config: Config) -> None:
 
 UNMET: dict[Need, str] = {
     "ref_logprobs": "credit does not see the reference policy's log-probs",
-    "values": "this trainer has no critic",
 }
 """Needs that no run of this trainer can meet, and why. It meets the others."""
 
@@ -72,6 +72,8 @@ def check_algorithm(config: Config) -> Recipe:
             reason = f"{config.env.id} cannot be snapshotted"
         if need == "branches" and not sampler.branches:
             reason = f"sampler {sampler.name} plays every episode from its start"
+        if need == "values" and not isinstance(recipe, CriticRecipe):
+            reason = "values give advantages to tokens, and it works on those of turns"
         if reason:
             raise ConfigError(f"algorithm {recipe.name} needs {need}: {reason}; choose another algorithm.name")
     check_sampler(config, sampler, env)

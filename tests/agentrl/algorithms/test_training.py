@@ -62,9 +62,10 @@ def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> Non
         run.warm_start()
         before = {name: weight.clone() for name, weight in run.model.state_dict().items()}
         rollout = run.collect()
-        advantages = run.assign_credit(rollout.trajectories)
-        metrics = run.update(rollout.trajectories, advantages)
-        run.record(rollout, advantages, metrics)
+        credit = run.assign_credit(rollout.trajectories, run.evaluate_states(rollout.trajectories))
+        advantages = credit.advantages_N
+        metrics = run.update(rollout.trajectories, credit)
+        run.record(rollout, credit, metrics)
         changed = any(not weight.equal(before[name]) for name, weight in run.model.state_dict().items())
         dropped = run._totals(rollout, advantages)["groups_dropped"]
     assert {trajectory.success for trajectory in rollout.trajectories} == {True, False}, "there is something to learn"
@@ -75,16 +76,13 @@ def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> Non
         assert dropped == 0
 
 
-def test_what_is_refused() -> None:
-    assert {recipe.name for recipe in BUILTIN} - {recipe.name for recipe in RUNNABLE} == {
-        *("ppo", "turn_ppo", "poad"),
-    }
-
-
 @pytest.mark.parametrize(
     ("algorithm", "message"),
     [
-        ({"name": "ppo"}, "algorithm ppo needs values: this trainer has no critic; choose another"),
+        (
+            {"name": "salt", "base": "ppo"},
+            "algorithm salt needs values: values give advantages to tokens, and it works",
+        ),
         ({"name": "tree_grpo"}, "algorithm tree_grpo needs branches: sampler independent plays every episode from its"),
         ({"name": "salt", "base": "treepo"}, "algorithm salt needs branches: "),
     ],
@@ -120,11 +118,11 @@ def test_filter_of_the_configuration_comes_first(policy: Path, tmp_path: Path) -
     changes = {"algorithm": {"name": "grpo"}, "filter": {"name": "top_variance", "share": 0.25}}
     with Run(config_for(tmp_path / "run", policy, **changes), resume=False) as run:
         rollout = run.collect()
-        advantages = run.assign_credit(rollout.trajectories)
+        advantages = run.assign_credit(rollout.trajectories).advantages_N
         assert run._totals(rollout, advantages)["groups_dropped"] == 3
     changes = {"algorithm": {"name": "dapo"}, "filter": {"name": "none"}}
     with Run(config_for(tmp_path / "other", policy, **changes), resume=False) as run:
-        assert np.isfinite(run.assign_credit(run.collect().trajectories)).all()
+        assert np.isfinite(run.assign_credit(run.collect().trajectories).advantages_N).all()
 
 
 def test_memory_goes_through_a_checkpoint(policy: Path, tmp_path: Path) -> None:

@@ -14,8 +14,8 @@ from agentrl.trainer.checkpoint import (
     Progress,
     checkpoints,
     latest_checkpoint,
-    load_optimizer,
     load_progress,
+    load_state,
     save_checkpoint,
 )
 from agentrl.trainer.loop import run_training
@@ -52,7 +52,7 @@ def test_round_trip(tmp_path: Path, model: Any, optimizer: Optimizer) -> None:
     assert tokenizer.get_vocab() == byte_tokenizer().get_vocab()
     assert all(value.equal(loaded.state_dict()[name]) for name, value in model.state_dict().items())
     restored = Optimizer(loaded)
-    load_optimizer(folder, restored)
+    load_state(folder, "optimizer", restored)
     for ours, theirs in zip(restored.state_dict()["parts"], optimizer.state_dict()["parts"], strict=True):
         assert ours["state"].keys() == theirs["state"].keys() != set()
         for key, state in theirs["state"].items():
@@ -120,18 +120,18 @@ def test_damaged_files_are_said(tmp_path: Path, model: Any, optimizer: Optimizer
         content = (folder / name).read_bytes()
         (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="is damaged"):
-        load_optimizer(folder, optimizer)
+        load_state(folder, "optimizer", optimizer)
     with pytest.raises(DataError, match="cannot load a policy from"):
         load_policy(str(folder))
     (folder / "optimizer.pt").unlink()
     with pytest.raises(CheckpointError, match="is damaged"):
-        load_optimizer(folder, optimizer)
+        load_state(folder, "optimizer", optimizer)
 
 
 def test_the_optimizer_of_another_model_does_not_fit(tmp_path: Path, model: Any, optimizer: Optimizer) -> None:
     folder = save(tmp_path, Progress(), model, optimizer)
     with pytest.raises(CheckpointError, match="is damaged"):
-        load_optimizer(folder, Optimizer(build("qwen2")))
+        load_state(folder, "optimizer", Optimizer(build("qwen2")))
 
 
 def test_a_damaged_checkpoint_is_removed_to_go_on_from_the_one_before(tmp_path: Path) -> None:

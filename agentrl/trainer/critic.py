@@ -1,0 +1,171 @@
+"""The critic: what the states before sampled tokens are worth, learned beside the policy.
+
+Axis suffixes: ``_L`` tokens of a packed row, ``_A`` sampled tokens of all trajectories in the order of `token_rows`
+(in a batch: its scored ones), ``_B`` sampled tokens of a batch.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agentrl.losses.value import value_loss
+from agentrl.trainer import distributed
+from agentrl.trainer.batch import (
+    Batch,
+    Sample,
+    micro_batches,
+    mini_batches,
+    pack,
+    spread_tokens,
+    token_rows,
+    worth_merging,
+)
+from agentrl.trainer.config import CriticConfig, UpdateConfig
+from agentrl.trainer.optimizer import Optimizer
+from agentrl.trainer.packed import packed_hidden_states
+from agentrl.trainer.token_credit import TokenCredit, moments
+from agentrl.types import Trajectory
+
+
+class ValueModel(torch.nn.Module):
+    """A copy of a policy's trunk with a head of one number, which begins at 0.
+
+    Args:
+      policy: a causal language model; it shares nothing with the copy.
+    """
+
+    def __init__(self, policy: Any) -> None:
+        super().__init__()
+        self.trunk = copy.deepcopy(policy.base_model)
+        weight_VH = policy.get_output_embeddings().weight
+        dtype = torch.promote_types(weight_VH.dtype, torch.float32)  # bfloat16 cannot tell 0.998 from 1
+        self.head = torch.nn.Linear(weight_VH.shape[1], 1, dtype=dtype, device=weight_VH.device)
+        torch.nn.init.zeros_(self.head.weight)
+        torch.nn.init.zeros_(self.head.bias)
+
+    def get_output_embeddings(self) -> torch.nn.Linear:
+        """Return the head, which Muon leaves to AdamW as it does a policy's."""
+        return self.head
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return the value of the state before each scored token, shape (A,)."""
+        hidden_LH = packed_hidden_states(self.trunk, batch.ids_L, batch.packing)
+        hidden_QH = hidden_LH.index_select(0, batch.before_Q).to(self.head.weight.dtype)
+        value_Q: Tensor = self.head(hidden_QH).squeeze(-1)
+        return value_Q.index_select(0, batch.question_A)
+
+
+@dataclass(slots=True)
+class Critic:
+    """Evaluates the states of trajectories, and learns from what they turned out to be worth.
+
+    Attributes:
+      model: its weights, none of which the policy has.
+      optimizer: steps them.
+      config: minibatches, epochs, learning rate, clip.
+      packing: how the policy's update packs sequences; values are computed alike.
+    """
+
+    model: ValueModel
+    optimizer: Optimizer
+    config: CriticConfig
+    packing: UpdateConfig
+
+    @classmethod
+    def of(cls, policy: Any, config: CriticConfig, packing: UpdateConfig) -> "Critic":
+        """Return a critic that begins as the policy does."""
+        model = ValueModel(policy)
+        optimizer = Optimizer(
+            model, kind=config.optimizer, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
+        )
+        return cls(model, optimizer, config, packing)
+
+    @torch.no_grad()
+    def evaluate(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64]:
+        """Return the value of the state before each sampled token, shape (A,).
+
+        It is NaN where the episode has no verdict, and at the first token of a sequence, which has no state before it.
+        """
+        judged = [trajectory.outcome.is_verdict for trajectory in trajectories for _ in trajectory.turns]
+        is_judged_A = np.array(judged, dtype=bool)[token_rows(trajectories)]
+        values_A = np.full(len(is_judged_A), np.nan)
+        for numbers_B, batch in self._batches(_numbered(trajectories, is_judged_A)):
+            values_A[numbers_B] = self.model(batch).double().cpu().numpy()
+        return values_A
+
+    def fit(
+        self, trajectories: Sequence[Trajectory], credit: TokenCredit, *, rng: np.random.Generator
+    ) -> dict[str, float]:
+        """Make ``epochs x minibatches`` updates towards the targets; return metrics over all processes.
+
+        Every process must call it, with or without trajectories. The loss is the mean over the minibatch's tokens of
+        all processes. ``explained_variance`` is 1 - Var(R - V) / Var(R) of the values before the update; it is left
+        out where all targets R are equal, and there is nothing to explain.
+        """
+        samples = _numbered(trajectories, np.isfinite(credit.targets_A))
+        norms, total_loss, total_tokens = [], 0.0, 0.0
+        for _ in range(self.config.epochs):
+            for minibatch in mini_batches(samples, self.config.minibatches, rng):
+                (tokens,) = distributed.all_sum([float(sum(sample.num_scored for sample in minibatch))])
+                if tokens == 0:
+                    continue
+                for numbers_B, batch in self._batches(minibatch):
+                    total_loss += self._backward(numbers_B, batch, credit, tokens)
+                norms.append(self.optimizer.step(self.config.lr))
+                total_tokens += tokens
+        (total_loss,) = distributed.all_sum([total_loss])
+        return {
+            "value_loss": total_loss / max(total_tokens, 1.0),
+            "value_grad_norm": float(np.mean(norms)) if norms else 0.0,
+            **_fit_before(credit),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return weights and moments."""
+        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over a state from `state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    def _backward(self, numbers_B: NDArray[np.int64], batch: Batch, credit: TokenCredit, tokens: float) -> float:
+        """Add the gradient of a part of a minibatch of ``tokens``; return the sum of its losses."""
+        values_B = self.model(batch)
+        targets_B, old_values_B = (
+            torch.as_tensor(column_A[numbers_B], dtype=values_B.dtype, device=values_B.device)
+            for column_A in (credit.targets_A, credit.values_A)
+        )
+        loss = value_loss(values_B, targets_B, old_values_B, clip=self.config.clip).sum()
+        (loss / tokens).backward()
+        return float(loss.detach())
+
+    def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[NDArray[np.int64], Batch]]:
+        """Cut and pack samples made by `_numbered`; yield the numbers of each part's tokens, and the part."""
+        merge = worth_merging(samples, self.packing.merge_prefixes)
+        device = self.model.head.weight.device
+        for part in micro_batches(samples, self.packing.token_budget, merge=merge):
+            batch = pack(part, device, merge=merge)
+            numbers_L = np.concatenate([sample.advantages_L for sample in part])
+            yield numbers_L[batch.at_A.cpu().numpy()].astype(np.int64), batch
+
+
+def _numbered(trajectories: Sequence[Trajectory], chosen_A: NDArray[np.bool_]) -> list[Sample]:
+    """Return samples whose chosen tokens carry, for an advantage, their number, so that they find their columns."""
+    return spread_tokens(trajectories, np.where(chosen_A, np.arange(float(len(chosen_A))), np.nan))
+
+
+def _fit_before(credit: TokenCredit) -> dict[str, float]:
+    """Return mean value, mean target and explained variance, over all processes."""
+    has_target_A = np.isfinite(credit.targets_A)
+    targets_A, values_A = credit.targets_A[has_target_A], credit.values_A[has_target_A]
+    target, spread = moments(targets_A)
+    error, left = moments(targets_A - values_A)
+    metrics = {"value_mean": target - error, "value_target": target}
+    return metrics | ({"explained_variance": 1.0 - left / spread} if spread > 0 else {})
