@@ -39,9 +39,19 @@ class LossSettings:
       kl_coef: weight of the divergence from the reference policy; 0 keeps no reference.
       kl_kind: estimator of that divergence.
       entropy_coef: weight of the entropy bonus.
+      decision_coef: weight of the mean over each turn's first token beside the mean over all others; None averages
+        them together.
+      uncertainty_pivot: quantile of the entropies from which on a token counts as uncertain, for the loss "hapo";
+        None for none.
+      group_loss: name of a loss over whole groups in `agentrl.losses.grouped`; advantages are then episode returns, and
+        `kind` is how the log-probs are pulled the way that it wants.
+      group_options: its arguments.
+
+    Raises:
+      ConfigError: a loss over groups with another aggregation than its own.
     """
 
-    kind: Literal["ppo", "sapo", "rec", "opmd", "asym_re"] = "ppo"
+    kind: Literal["ppo", "sapo", "rec", "opmd", "asym_re", "mdpo", "hapo", "likelihood"] = "ppo"
     options: Mapping[str, Any] = field(default_factory=dict)
     ratio_level: Literal["token", "turn", "sequence"] = "token"
     clip_low: float | None = 0.2
@@ -55,6 +65,17 @@ class LossSettings:
     kl_coef: float = 0.0
     kl_kind: Literal["k1", "k2", "k3"] = "k3"
     entropy_coef: float = 0.0
+    decision_coef: float | None = None
+    uncertainty_pivot: float | None = None
+    group_loss: Literal["drpo", "trpa", "p3o"] | None = None
+    group_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.group_loss and self.aggregation != "token_mean":
+            raise ConfigError(
+                f"loss.aggregation is {self.aggregation!r}, but {self.group_loss} is a loss over groups that weighs "
+                "tokens itself: leave loss.aggregation out"
+            )
 
     def override(self, changes: Mapping[str, Any]) -> "LossSettings":
         """Return a copy with the values of ``changes`` that are not None."""
@@ -89,6 +110,10 @@ class Recipe(BaseModel):
     @abstractmethod
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the advantage of each turn, shape (N,), NaN where it is not scored."""
+
+    def loss_at(self, progress: float) -> LossSettings:
+        """Return the loss settings at a share of the run's iterations, 0 to less than 1."""
+        return self.loss
 
     def required(self) -> frozenset[Need]:
         """Return what this algorithm with its options needs from a run."""

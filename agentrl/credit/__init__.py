@@ -8,6 +8,7 @@ from agentrl.credit.anchor_state import anchor_groups as anchor_groups
 from agentrl.credit.anchor_state import anchor_state as anchor_state
 from agentrl.credit.anchor_state import gigpo as gigpo
 from agentrl.credit.branch import branch_attribution as branch_attribution
+from agentrl.credit.brpo import brpo as brpo
 from agentrl.credit.gae import bilevel_gae as bilevel_gae
 from agentrl.credit.gae import gae as gae
 from agentrl.credit.gae import turn_discounts as turn_discounts
@@ -28,6 +29,7 @@ from agentrl.credit.spo import SuccessTracker as SuccessTracker
 from agentrl.credit.spo import spo as spo
 from agentrl.credit.srgpo import srgpo as srgpo
 from agentrl.credit.table import TurnTable as TurnTable
+from agentrl.credit.token_weighted import hapo as hapo
 from agentrl.credit.transforms import d3s as d3s
 from agentrl.credit.transforms import d3s_schedule as d3s_schedule
 from agentrl.credit.transforms import empg as empg

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from agentrl.losses.off_policy import asym_re, opmd, rec
+from agentrl.losses.heterogeneous import hapo
+from agentrl.losses.mirror_descent import mdpo
+from agentrl.losses.off_policy import asym_re, likelihood, opmd, rec
 from agentrl.losses.policy_gradient import PolicyLoss, policy_loss
 from agentrl.losses.variants import sapo
 
@@ -12,5 +14,8 @@ NAMED: dict[str, Callable[..., PolicyLoss]] = {
     "rec": rec,
     "opmd": opmd,
     "asym_re": asym_re,
+    "mdpo": mdpo,
+    "hapo": hapo,
+    "likelihood": likelihood,
 }
 """Each is called with (logprobs, old_logprobs, advantages), shape (L,), and its own options."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from agentrl.errors import check_choice
+from agentrl.losses.kl import kl_penalty
 from agentrl.losses.policy_gradient import PolicyLoss, masked_mean, ratio_metrics
 from agentrl.losses.ratio import log_ratio, whole
 
@@ -96,6 +97,20 @@ def asym_re(
     Paper: AsymRE, arXiv:2506.20520.
     """
     return rec(logprobs, old_logprobs, advantages, mask, keep="all", regulariser="forward_kl", coefficient=shift)
+
+
+def likelihood(
+    logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, mask: Tensor | None = None, *, old_kl: float = 0.0
+) -> PolicyLoss:
+    """Plain policy gradient -A log π, whatever the ratio, plus ``old_kl`` times an estimate of KL(π_old ‖ π).
+
+    The estimate is k3 from tokens of π_old, r - 1 - log r. What a loss over groups wants of each token is its A (see
+    `group_gradient`).
+    """
+    loss_L, metrics = rec(logprobs, old_logprobs, advantages, mask, keep="all")
+    if old_kl:
+        loss_L = loss_L + old_kl * kl_penalty(old_logprobs, logprobs, mask, clamp=None)
+    return PolicyLoss(loss_L, metrics)
 
 
 def _kept(

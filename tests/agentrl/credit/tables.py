@@ -25,6 +25,8 @@ ESTIMATORS = {
     "srgpo": lambda table: credit.srgpo(table, seed=0, group_size=4),
     "salt": lambda table: credit.salt(table, base=credit.grpo, history=1),
     "branch_attribution": credit.branch_attribution,
+    "brpo": lambda table: credit.brpo(table, seed=0, max_skew=1.0, tie=0.0),
+    "hapo": credit.hapo,
     "tree_grpo": credit.tree_grpo,
     "treepo": credit.treepo,
     "treepo-segment": lambda table: credit.treepo(table, variant="segment"),
@@ -36,7 +38,7 @@ ESTIMATORS = {
     "unlikeliness": lambda table: credit.grpo(credit.unlikeliness(table)),
 }
 # what they return depends on the order of the rows, or is not 0 where nothing was earned
-ORDERED = {"gigpo-authors", "srgpo", "d3s"}
+ORDERED = {"gigpo-authors", "srgpo", "d3s", "brpo"}
 NOT_RELATIVE = {"discounted_returns", "gigpo-authors", "vineppo", "empg", "d3s", "unlikeliness"}
 
 
