@@ -84,9 +84,10 @@ def token_rows(trajectories: Sequence[Trajectory]) -> NDArray[np.int64]:
     """Return the row of the turn table that sampled each token: sequence after sequence, token after token, (A,)."""
     parts, offset = [np.zeros(0, np.int64)], 0
     for trajectory in trajectories:
-        parts += [sequence.turns_L[sequence.action_mask_L] + offset for sequence in trajectory.sequences]
+        for sequence in trajectory.sequences:
+            parts.append(sequence.turns_L[sequence.action_mask_L].astype(np.int64) + offset)
         offset += len(trajectory.turns)
-    return np.concatenate(parts).astype(np.int64)
+    return np.concatenate(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,7 +143,7 @@ class Critic:
             for column_A in (credit.targets_A, credit.values_A)
         )
         loss = value_loss(values_B, targets_B, old_values_B, clip=self.config.clip).sum()
-        (loss / tokens).backward()
+        (loss / tokens).backward()  # type: ignore[no-untyped-call]
         return float(loss.detach())
 
     def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[NDArray[np.int64], Batch]]:
