@@ -1,6 +1,6 @@
 """The policy update: from scored samples to new weights."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,9 @@ from agentrl.trainer.config import UpdateConfig
 from agentrl.trainer.optimizer import Optimizer
 from agentrl.trainer.packed import packed_hidden_states
 from agentrl.trainer.shaping import shape_tokens
+
+EXTREMES: dict[str, Callable[..., float]] = {"ratio_max": max, "ratio_min": min}
+"""Metrics that are not averaged over tokens."""
 
 
 def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -130,7 +133,10 @@ class Updater:
         count = len(loss_A)
         totals["tokens"] = totals.get("tokens", 0.0) + count
         for key, value in metrics.items():
-            totals[key] = totals.get(key, 0.0) + float(value) * count
+            if key in EXTREMES:
+                totals[key] = EXTREMES[key](totals.get(key, float(value)), float(value))
+            else:
+                totals[key] = totals.get(key, 0.0) + float(value) * count
 
     def _old(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the samples with old log-probs computed by the trainer, in the same order."""
@@ -146,10 +152,12 @@ class Updater:
 
     @staticmethod
     def _means(totals: dict[str, float], norms: list[float]) -> dict[str, float]:
-        """Token means over all processes, and the gradient norm of the updates."""
-        keys = sorted({key for other in distributed.gather(sorted(totals)) for key in other} | set(totals))
-        sums = dict(zip(keys, distributed.all_sum([totals.get(key, 0.0) for key in keys]), strict=True))
-        tokens = max(1.0, sums.pop("tokens", 0.0))
-        means = {key: value / tokens for key, value in sums.items()}
-        means["grad_norm"] = float(np.mean(norms)) if norms else 0.0
-        return means
+        """Token means and extremes over all processes, and the gradient norm of the updates."""
+        parts = distributed.gather(totals)
+        tokens = max(1.0, sum(part.get("tokens", 0.0) for part in parts))
+        numbers = {}
+        for key in sorted({key for part in parts for key in part} - {"tokens"}):
+            values = [part[key] for part in parts if key in part]
+            numbers[key] = EXTREMES[key](values) if key in EXTREMES else sum(values) / tokens
+        numbers["grad_norm"] = float(np.mean(norms)) if norms else 0.0
+        return numbers
