@@ -37,6 +37,7 @@ TREE: dict[str, Any] = {
     "filter": {},
     "loss": {},
     "update": {"minibatches": 2},
+    "critic": {},
     "eval": {"tasks": 8},
     "run": {"iterations": 5, "processes": 1, "checkpoint_every": 2, "save_trajectories_every": 2},
 }
