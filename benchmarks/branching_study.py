@@ -1,8 +1,10 @@
 """Does branching where entropy rises save environment steps? ARPO, AEPO, chance and GRPO on the household, with seeds.
 
 Every arm starts from the same warm start (that of `benchmarks/learning.py` for the seed, made here if it is not there)
-and trains for the same number of iterations, so of trajectories: 32 groups of 8. All use GRPO's advantages. `chance`
-forks at random turns, as often as ARPO may: what is above it is owed to the entropy, what is not to the sharing.
+and trains for the same number of iterations, so of trajectories: 32 groups of 8. All use GRPO's advantages. ARPO's
+threshold lies above alpha: with the paper's alpha = tau every rise of entropy forks, and the budget is gone after two
+turns. `chance` forks a path at a quarter of its turns, whatever the entropy: what ARPO has beyond it is owed to the
+entropy, the rest to the sharing.
 Success is read off twice: after the same number of trajectories, and after the same number of environment steps (shared
 turns count once), by linear interpolation between evaluations.
 
@@ -25,11 +27,11 @@ from benchmarks.learning import ROOT, interval, results
 SAMPLER = "initial: 4, tokens: 8, scale: mean"
 ARMS = {
     "GRPO": ["algorithm={name: grpo}"],
-    "ARPO": ["algorithm={name: arpo, base: grpo}", f"rollout.sampler={{name: arpo, {SAMPLER}}}"],
+    "ARPO": ["algorithm={name: arpo, base: grpo}", f"rollout.sampler={{name: arpo, tau: 0.55, {SAMPLER}}}"],
     "AEPO": ["algorithm={name: aepo}", "rollout.sampler={name: aepo, tokens: 8, scale: mean}"],
     "chance": [
         "algorithm={name: arpo, base: grpo}",
-        f"rollout.sampler={{name: arpo, rule: chance, beta: 0.0, {SAMPLER}}}",
+        f"rollout.sampler={{name: arpo, rule: chance, alpha: 0.25, beta: 0.0, {SAMPLER}}}",
     ],
 }
 COLORS = {"GRPO": "#444444", "ARPO": "#0072b2", "AEPO": "#d55e00", "chance": "#009e73"}
