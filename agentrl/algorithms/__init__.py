@@ -6,7 +6,10 @@ from agentrl.algorithms.critic import POAD, PPO, TurnPPO
 from agentrl.algorithms.gigpo import GiGPO
 from agentrl.algorithms.grpo import GRPO, OPO, RLOO, DrGRPO
 from agentrl.algorithms.hgpo import HGPO
+from agentrl.algorithms.pairs import DRPO, P3O, TRPA
 from agentrl.algorithms.reinforce import OPMD, REC, AsymRE, ReinforcePlusPlus, ReinforcePlusPlusBaseline
+from agentrl.algorithms.relatives import BRPO, HAPO, MDPO, Thinkless
+from agentrl.algorithms.salsa import SALSA
 from agentrl.algorithms.spo import SPO
 from agentrl.algorithms.step_rewards import MTGRPO, SRGPO
 from agentrl.algorithms.transforms import D3S, EMPG, SALT, Unlikeliness
@@ -15,6 +18,7 @@ from agentrl.algorithms.vineppo import VinePPO
 BUILTIN = (
     *(GRPO, DrGRPO, RLOO, OPO, ReinforcePlusPlus, ReinforcePlusPlusBaseline),
     *(DAPO, GSPO, CISPO, SAPO, LOOP, REC, OPMD, AsymRE),
+    *(MDPO, HAPO, BRPO, Thinkless, SALSA, DRPO, TRPA, P3O),
     *(GiGPO, HGPO, SRGPO, MTGRPO, SPO),
     *(SALT, EMPG, D3S, Unlikeliness),
     *(TreeGRPO, TreePO, ARPO, AEPO, VinePPO),

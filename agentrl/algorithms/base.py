@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict
 from agentrl.credit.table import TurnTable
 from agentrl.errors import ConfigError, nearest
 
-Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches"]
+Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches", "second_policy"]
 """What an algorithm may need from a run beyond rewards: columns of turns, a critic, or a sampler that forks."""
 
 
@@ -114,6 +114,10 @@ class Recipe(BaseModel):
     def loss_at(self, progress: float) -> LossSettings:
         """Return the loss settings at a share of the run's iterations, 0 to less than 1."""
         return self.loss
+
+    def soup(self) -> tuple[str, float] | None:
+        """Return the folder of another policy that the reference is averaged with, and its share; None for none."""
+        return None
 
     def required(self) -> frozenset[Need]:
         """Return what this algorithm with its options needs from a run."""

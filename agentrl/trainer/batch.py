@@ -27,12 +27,18 @@ class Sample:
       advantages_L: advantage of each token: its turn's, or its own.
       rows_L: row of the turn table that sampled each token, -1 where it was not sampled.
       old_logprobs_L: log-probs of the policy before the update: the sampler's, or recomputed by the trainer.
+      group: of the episode.
+      trajectory: id of the episode.
+      uncertainty_L: how uncertain the policy was of each token, -1 to 1; None where no loss asks for it.
     """
 
     sequence: TokenSequence
     advantages_L: NDArray[np.float64]
     rows_L: NDArray[np.int64]
     old_logprobs_L: NDArray[np.float32]
+    group: str = ""
+    trajectory: str = ""
+    uncertainty_L: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -73,7 +79,8 @@ def spread_tokens(trajectories: Sequence[Trajectory], advantages_A: NDArray[np.f
             last = first + int(sampled.sum())
             rows, advantages = np.full(len(sequence), -1), np.full(len(sequence), np.nan)
             rows[sampled], advantages[sampled] = rows_A[first:last], advantages_A[first:last]
-            sample = Sample(sequence, advantages, rows, sequence.behavior_logprobs_L)
+            old = sequence.behavior_logprobs_L
+            sample = Sample(sequence, advantages, rows, old, trajectory.group, trajectory.id)
             if sample.num_scored:
                 samples.append(sample)
             first = last
@@ -105,6 +112,7 @@ class Batch:
       old_logprobs_A: float32.
       sequence_A: number of the sequence in the batch.
       row_A: number of the turn in the turn table.
+      uncertainty_A: float32, 0 where no loss asks for it.
     """
 
     ids_L: Tensor
@@ -117,6 +125,7 @@ class Batch:
     old_logprobs_A: Tensor
     sequence_A: Tensor
     row_A: Tensor
+    uncertainty_A: Tensor
 
     @property
     def num_tokens(self) -> int:
@@ -137,6 +146,7 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
     ids = np.concatenate([sample.sequence.ids_L for sample in samples]).astype(np.int64)
     old = np.concatenate([sample.old_logprobs_L for sample in samples])
     rows = np.concatenate([sample.rows_L for sample in samples])
+    marks = [np.zeros(len(one), np.float32) if one.uncertainty_L is None else one.uncertainty_L for one in samples]
     packing, targets, before, question = None, at, at - 1, np.arange(len(at))
     if merge:
         trie = Trie.of([sample.sequence.ids_L for sample in samples])
@@ -158,6 +168,7 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
         old_logprobs_A=tensor(old[at].astype(np.float32)),
         sequence_A=tensor(np.repeat(np.arange(len(lengths)), lengths)[at]),
         row_A=tensor(rows[at]),
+        uncertainty_A=tensor(np.concatenate(marks)[at]),
     )
 
 
@@ -196,7 +207,19 @@ def micro_batches(samples: Sequence[Sample], token_budget: int, *, merge: bool =
         yield chosen
 
 
-def mini_batches(samples: Sequence[Sample], count: int, rng: np.random.Generator) -> list[list[Sample]]:
-    """Deal shuffled samples into ``count`` parts of almost equal size (some empty if there are fewer samples)."""
-    order = rng.permutation(len(samples))
-    return [[samples[i] for i in order[part::count]] for part in range(count)]
+def mini_batches(
+    samples: Sequence[Sample], count: int, rng: np.random.Generator, *, keep_groups: bool = False
+) -> list[list[Sample]]:
+    """Deal shuffled samples, or whole groups of them, into ``count`` parts of almost equal size.
+
+    Some are empty if there are fewer samples, or groups.
+    """
+    if keep_groups:
+        groups: dict[str, list[Sample]] = {}
+        for sample in samples:
+            groups.setdefault(sample.group, []).append(sample)
+        hands = list(groups.values())
+    else:
+        hands = [[sample] for sample in samples]
+    order = rng.permutation(len(hands))
+    return [[sample for i in order[part::count] for sample in hands[i]] for part in range(count)]

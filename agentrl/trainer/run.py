@@ -1,6 +1,5 @@
 """One process of a run: its policy, engine, rollouts and files, and the stages that the loop calls."""
 
-import copy
 import hashlib
 import json
 import math
@@ -16,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from agentrl import seeding
-from agentrl.algorithms.base import make_recipe
+from agentrl.algorithms.base import LossSettings, make_recipe
 from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import make_context
 from agentrl.curriculum import make_filter
@@ -43,6 +42,7 @@ from agentrl.trainer.critic import Critic
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
+from agentrl.trainer.reference import begin_reference, resume_reference
 from agentrl.trainer.sampling import make_rollout
 from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
 from agentrl.trainer.token_credit import Credit, assign_token_credit
@@ -142,6 +142,7 @@ class Run:
         )
         rng = seeding.generator(self.config.run.seed, "minibatches", distributed.rank(), progress.iteration)
         assert self.updater is not None, "the warm start comes first"
+        self.updater.loss = self._loss()
         metrics = self.updater.run(samples, lr=lr, rng=rng)
         progress.policy_version += 1
         self.engine.policy_version = progress.policy_version
@@ -322,8 +323,8 @@ class Run:
         )
 
     def _make_updater(self) -> Updater:
-        loss = self.recipe.loss.override(self.config.loss.model_dump())
-        reference = self._reference() if loss.kl_coef else None
+        loss = self._loss()
+        reference = self._reference() if loss.kl_coef or loss.group_loss == "trpa" else None
         return Updater(
             self.model,
             reference,
@@ -340,15 +341,17 @@ class Run:
         return Critic.of(self.model, self.config.critic, self.config.update)
 
     def _reference(self) -> Any:
-        """Return the frozen policy that reinforcement learning started from; kept on disk for resumption."""
-        folder = self.directory / "reference_policy"
+        """Return the frozen policy that reinforcement learning is held by; kept on disk for resumption."""
+        folder, dtype = self.directory / "reference_policy", self.config.policy.dtype
         if self.progress.iteration:
-            model = load_policy(str(folder), dtype=self.config.policy.dtype)[0].to(self.model.device)
-        else:
-            model = copy.deepcopy(self.model)
-            if self.log.is_active:
-                save_policy(folder, model, self.tokenizer)
-        return model.requires_grad_(False)
+            return resume_reference(folder, dtype=dtype, device=self.model.device)
+        soup, save = self.recipe.soup(), self.log.is_active
+        return begin_reference(self.model, self.tokenizer, folder, soup=soup, dtype=dtype, save=save)
+
+    def _loss(self) -> LossSettings:
+        """Return the loss settings of this iteration."""
+        progress = self.progress.iteration / max(1, self.config.run.iterations)
+        return self.recipe.loss_at(progress).override(self.config.loss.model_dump())
 
     def _demonstrations(self) -> list[Trajectory]:
         """Return this process's share of the demonstrations; the same on every resumption."""

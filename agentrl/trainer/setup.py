@@ -53,6 +53,7 @@ def check_tasks(config: Config) -> None:
 
 UNMET: dict[Need, str] = {
     "ref_logprobs": "credit does not see the reference policy's log-probs",
+    "second_policy": "give algorithm.other, the folder of another supervised policy",
 }
 """Needs that no run of this trainer can meet, and why. It meets the others."""
 

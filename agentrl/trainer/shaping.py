@@ -14,16 +14,24 @@ from agentrl.algorithms.base import LossSettings
 from agentrl.losses import entropy_aware_advantages, top_tokens
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import Sample
+from agentrl.trainer.token_roles import mark_uncertainty, weigh_decisions
 
 
 def shape_tokens(samples: Sequence[Sample], loss: LossSettings) -> list[Sample]:
-    """Return the samples with entropy-aware advantages, NaN at the tokens that are left out; empty ones are dropped.
+    """Return the samples as the loss wants their tokens: entropy-aware advantages, decisions apart, uncertainty marked.
+
+    Advantages are NaN at the tokens that are left out; empty samples are dropped.
 
     Statistics are over the iteration's tokens of all processes, with the entropies that the sampler recorded. Differs
     from AEPO (arXiv:2510.14545), which takes the current policy's entropies and the statistics of a micro-batch.
     """
-    if not loss.entropy_advantage and loss.token_share == 1.0:
-        return list(samples)
+    samples = _shape_entropies(samples, loss) if loss.entropy_advantage or loss.token_share < 1.0 else list(samples)
+    if loss.decision_coef is not None:
+        samples = weigh_decisions(samples, loss.decision_coef)
+    return samples if loss.uncertainty_pivot is None else mark_uncertainty(samples, loss.uncertainty_pivot)
+
+
+def _shape_entropies(samples: Sequence[Sample], loss: LossSettings) -> list[Sample]:
     own = [(sample.advantages_L, sample.sequence.entropies_L, np.isfinite(sample.advantages_L)) for sample in samples]
     none = np.zeros(0)
     columns = (

@@ -14,6 +14,7 @@ from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
 from agentrl.trainer.config import UpdateConfig
+from agentrl.trainer.grouped import weigh_groups
 from agentrl.trainer.optimizer import Optimizer
 from agentrl.trainer.packed import packed_hidden_states
 from agentrl.trainer.shaping import shape_tokens
@@ -49,6 +50,8 @@ def policy_term(loss: LossSettings, logprobs_A: Tensor, batch: Batch) -> PolicyL
             "sequence_index": batch.sequence_A,
             "turn_index": batch.row_A,
         }
+    elif loss.kind == "hapo":
+        options["uncertainty"] = batch.uncertainty_A
     return NAMED[loss.kind](logprobs_A, batch.old_logprobs_A, batch.advantages_A, **options)
 
 
@@ -86,7 +89,10 @@ class Updater:
         totals: dict[str, float] = {}
         norms = []
         for _ in range(self.config.epochs):
-            for minibatch in mini_batches(samples, self.config.minibatches, rng):
+            groups = self.loss.group_loss is not None
+            for minibatch in mini_batches(samples, self.config.minibatches, rng, keep_groups=groups):
+                if groups:
+                    minibatch = self._weigh_groups(minibatch)
                 scored = float(sum(sample.num_scored for sample in minibatch))
                 tokens, sequences = distributed.all_sum([scored, float(len(minibatch))])
                 if tokens == 0:
@@ -113,7 +119,7 @@ class Updater:
         """Add the gradient of this part of a minibatch; add its sums to ``totals``."""
         logprobs_A, entropies_A = score(self.model, batch, self.temperature)
         loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
-        if self.reference is not None:
+        if self.reference is not None and self.loss.kl_coef:
             with torch.no_grad():
                 ref_logprobs_A, _ = score(self.reference, batch, self.temperature)
             kl_A = kl_penalty(logprobs_A, ref_logprobs_A, kind=self.loss.kl_kind)
@@ -140,15 +146,26 @@ class Updater:
 
     def _old(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the samples with old log-probs computed by the trainer, in the same order."""
-        olds: dict[int, NDArray[np.float32]] = {}
+        olds = self._logprobs(self.model, samples)
+        return [replace(sample, old_logprobs_L=old_L) for sample, old_L in zip(samples, olds, strict=True)]
+
+    def _weigh_groups(self, samples: Sequence[Sample]) -> list[Sample]:
+        """Return the samples with what the loss over groups wants of each token in place of its return."""
+        logprobs = self._logprobs(self.model, samples)
+        references = None if self.reference is None else self._logprobs(self.reference, samples)
+        return weigh_groups(samples, logprobs, references, self.loss, self.most_tokens)
+
+    def _logprobs(self, model: Any, samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
+        """Return a model's log-prob of each scored token, 0 elsewhere, for each sample in order."""
+        rows: dict[int, NDArray[np.float32]] = {}
         for part, batch in self._batches(samples):
             with torch.no_grad():
-                logprobs_A, _ = score(self.model, batch, self.temperature)
+                logprobs_A, _ = score(model, batch, self.temperature)
             row = np.zeros(sum(map(len, part)), dtype=np.float32)
             row[batch.at_A.cpu().numpy()] = logprobs_A.cpu().numpy()
             cuts = np.cumsum([len(sample) for sample in part])[:-1]
-            olds |= {id(sample): old_L for sample, old_L in zip(part, np.split(row, cuts), strict=True)}
-        return [replace(sample, old_logprobs_L=olds[id(sample)]) for sample in samples]
+            rows |= {id(sample): row_L for sample, row_L in zip(part, np.split(row, cuts), strict=True)}
+        return [rows[id(sample)] for sample in samples]
 
     @staticmethod
     def _means(totals: dict[str, float], norms: list[float]) -> dict[str, float]:

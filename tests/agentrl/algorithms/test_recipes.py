@@ -69,7 +69,7 @@ def test_each_scores_the_turns_of_verdicts_alone(recipe: type[Recipe]) -> None:
     columns["reward"] = [float(reward > 1) / 6 for reward in columns["reward"]]
     count = len(columns["turn"])
     columns["verdict"] = [name != columns["trajectory"][0] for name in columns["trajectory"]]
-    options = {"keep": 1.0} if recipe.name == "d3s" else {}
+    options = {"d3s": {"keep": 1.0}, "brpo": {"max_skew": 1.0}}.get(recipe.name, {})
     advantages = recipe(**options).advantages(TurnTable.from_columns(**columns))
     assert advantages.shape == (count,) and advantages.dtype == np.float64
     np.testing.assert_array_equal(np.isfinite(advantages), columns["verdict"])

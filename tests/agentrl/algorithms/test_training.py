@@ -72,7 +72,7 @@ def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> Non
     assert np.nanmax(np.abs(advantages)) > 0 and changed
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["grad_norm"] > 0
-    if recipe.filter == "none" and recipe.name != "d3s":
+    if recipe.filter == "none" and recipe.name not in ("d3s", "brpo"):
         assert dropped == 0
 
 
