@@ -3,7 +3,8 @@
     python benchmarks/branching.py
     python benchmarks/branching.py --section decode
 
-Some roots play the first turns, then each is forked into branches, which play the other turns side by side with it.
+Some roots play the first turns, then each is forked into branches and released; the branches play the other turns.
+By default roots hold 1100 positions then, and the branches add 600 each.
 All sides decode greedily from the same weights and must say the same tokens. Times are CPU seconds of one thread,
 interleaved, the least of ``--repeats``. Memory is of the keys and values held just before the end. The last line is
 JSON.
@@ -19,11 +20,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.seeding import generator
-from benchmarks.engine import build
 
 Ids = NDArray[np.int32]
 NEVER = 10**9
@@ -48,6 +49,31 @@ class Measured:
     said: list[list[int]]
 
 
+def build(args: argparse.Namespace) -> Any:
+    """Return a random model, by default of 1.2 M parameters in the proportions of Qwen3-0.6B.
+
+    Those are: query heads twice as wide as the hidden state together, and half as many heads of keys and values.
+    """
+    config = Qwen3Config(
+        vocab_size=args.vocab,
+        hidden_size=args.hidden,
+        intermediate_size=3 * args.hidden,
+        num_hidden_layers=args.layers,
+        num_attention_heads=args.heads,
+        num_key_value_heads=args.kv_heads,
+        head_dim=args.head_dim,
+        max_position_embeddings=8192,
+        tie_word_embeddings=True,
+        initializer_range=0.1,
+        bos_token_id=None,
+        eos_token_id=None,
+        pad_token_id=0,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Qwen3ForCausalLM(config).eval()
+
+
 async def play(engine: TransformersEngine, side: str, args: argparse.Namespace) -> Measured:
     """Roll out the forest; side ``refeed`` opens a new session for each branch and feeds it all that came before."""
     rng = generator(0, "branching")
@@ -68,17 +94,19 @@ async def play(engine: TransformersEngine, side: str, args: argparse.Namespace) 
         fed = observed(args.observed if number else args.prompt, args.roots)
         await asyncio.gather(*(turn(index, ids) for index, ids in enumerate(fed)))
     forked = time.process_time()
-    new: list[Ids] = [np.empty(0, np.int32) for _ in sessions]
-    for root in range(args.roots):
-        for _ in range(args.branches - 1):
-            sessions.append(engine.open(0) if side == "refeed" else engine.fork(sessions[root], 0))
-            new.append(np.array(said[root] if side == "refeed" else [], np.int32))
-            said.append(said[root].copy() if side != "refeed" else [])
+    roots, trunks = sessions, said
+    sessions, said = [], []
+    for root, trunk in zip(roots, trunks, strict=True):
+        for _ in range(args.branches):
+            sessions.append(engine.open(0) if side == "refeed" else engine.fork(root, 0))
+            said.append([] if side == "refeed" else trunk.copy())
+        engine.release(root)
+    untold = [trunk if side == "refeed" else [] for trunk in trunks for _ in range(args.branches)]
     for _ in range(args.turns - args.trunk):
         fed = observed(args.observed, len(sessions))
-        ids = [np.concatenate(pair) for pair in zip(new, fed, strict=True)]
-        await asyncio.gather(*(turn(index, row) for index, row in enumerate(ids)))
-        new = [np.empty(0, np.int32) for _ in sessions]
+        turns = [np.array([*before, *ids], np.int32) for before, ids in zip(untold, fed, strict=True)]
+        await asyncio.gather(*(turn(index, ids) for index, ids in enumerate(turns)))
+        untold = [[] for _ in sessions]
     end = time.process_time()
     held = engine.kv_bytes
     for session in sessions:
@@ -88,9 +116,10 @@ async def play(engine: TransformersEngine, side: str, args: argparse.Namespace) 
 
 def end_to_end(args: argparse.Namespace) -> dict[str, float]:
     """Time whole rollouts of all sides."""
-    model = build(args.hidden, args.layers, args.vocab, args.kv_heads)
+    model = build(args)
     context = args.prompt + args.turns * (args.observed + args.generated)
-    num_sessions = args.roots * args.branches
+    # A root is released only after it was forked.
+    num_sessions = args.roots * args.branches + 1
     engines = {
         side: TransformersEngine(model, None, max_sessions=num_sessions, max_context=context, min_shared=min_shared)
         for side, min_shared in SIDES.items()
@@ -113,60 +142,58 @@ def end_to_end(args: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
-async def decode_all(
-    engine: TransformersEngine, prefix: int, suffix: int, steps: int, args: argparse.Namespace
-) -> tuple[float, int]:
-    """Return CPU seconds of a decoding step around ``suffix`` positions behind a fork at ``prefix``, and KV bytes."""
-    rng = generator(1, "branching")
-    sessions = []
-    for root in range(args.roots):
-        ids = rng.integers(0, args.vocab, prefix + 1).astype(np.int32)
-        parent = engine.open(root)
-        await engine.generate(parent, ids, SamplingParams(max_tokens=1))
-        sessions += [parent, *(engine.fork(parent, branch, length=prefix + 1) for branch in range(1, args.branches))]
-    fed = [rng.integers(0, args.vocab, suffix - steps // 2).astype(np.int32) for _ in sessions]
+async def decode_at(model: Any, suffix: int, args: argparse.Namespace) -> dict[str, float]:
+    """Time decoding around ``suffix`` positions behind the forks: short turns of all sessions, the sides in turn."""
+    num_sessions, context = args.roots * args.branches, args.prefix + 2 * suffix
+    engines, sessions = {}, {}
+    for side in ("copy", "share"):
+        rng = generator(1, "branching")
+        engine = engines[side] = TransformersEngine(
+            model, None, max_sessions=num_sessions, max_context=context, min_shared=SIDES[side]
+        )
+        sessions[side] = []
+        for root in range(args.roots):
+            parent = engine.open(root)
+            ids = rng.integers(0, args.vocab, args.prefix + 1).astype(np.int32)
+            await engine.generate(parent, ids, SamplingParams(max_tokens=1))
+            forks = [engine.fork(parent, 0, length=args.prefix + 1) for _ in range(args.branches - 1)]
+            sessions[side] += [parent, *forks]
 
-    async def timed(ids: list[Ids], num_tokens: int) -> float:
+    async def passes(side: str, ids: list[Ids], num_tokens: int) -> float:
+        """Return CPU seconds of a turn that feeds ``ids`` and then samples ``num_tokens``."""
+        params = SamplingParams(max_tokens=num_tokens, temperature=0.0)
         begin = time.process_time()
-        params = SamplingParams(max_tokens=num_tokens)
-        await asyncio.gather(*(engine.generate(s, row, params) for s, row in zip(sessions, ids, strict=True)))
+        turns = (engines[side].generate(s, row, params) for s, row in zip(sessions[side], ids, strict=True))
+        await asyncio.gather(*turns)
         return time.process_time() - begin
 
-    await timed(fed, 1)
-    one = [row[:1] for row in fed]
-    seconds = (await timed(one, steps)) / steps
-    held = engine.kv_bytes
-    for session in sessions:
-        engine.release(session)
-    return seconds, held
+    # A turn that feeds one id runs the model once to feed it and once for each token.
+    fed = generator(2, "branching").integers(0, args.vocab, (num_sessions, suffix)).astype(np.int32)
+    seconds: dict[str, list[float]] = {side: [] for side in engines}
+    for side in engines:
+        await passes(side, list(fed[:, : suffix - args.repeats * (args.steps + 1) // 2]), 1)
+    for _ in range(args.repeats):
+        for side in engines:
+            seconds[side].append(await passes(side, list(fed[:, :1]), args.steps) / (args.steps + 1))
+    copy_s, share_s = min(seconds["copy"]), min(seconds["share"])
+    copy_bytes, share_bytes = engines["copy"].kv_bytes, engines["share"].kv_bytes
+    return {
+        "copy_ms": 1e3 * copy_s,
+        "share_ms": 1e3 * share_s,
+        "ratio": copy_s / share_s,
+        "copy_kv_mb": copy_bytes / 1e6,
+        "share_kv_mb": share_bytes / 1e6,
+        "ratio_kv": copy_bytes / share_bytes,
+    }
 
 
 def decode(args: argparse.Namespace) -> dict[str, float]:
     """Time decoding steps, copied against shared."""
-    model = build(args.hidden, args.layers, args.vocab, args.kv_heads)
-    figures: dict[str, float] = {}
+    model = build(args)
+    figures = {}
     for suffix in args.suffixes:
-        best = {}
-        for side in ("copy", "share"):
-            best[side] = (float("inf"), 0)
-        engines = {
-            side: TransformersEngine(
-                model,
-                None,
-                max_sessions=args.roots * args.branches,
-                max_context=args.prefix + suffix + 64,
-                min_shared=SIDES[side],
-            )
-            for side in best
-        }
-        for _ in range(args.repeats):
-            for side, engine in engines.items():
-                best[side] = min(best[side], asyncio.run(decode_all(engine, args.prefix, suffix, 24, args)))
-        for side, (seconds, held) in best.items():
-            figures[f"decode_{side}_ms_suffix{suffix}"] = 1e3 * seconds
-            figures[f"decode_{side}_kv_mb_suffix{suffix}"] = held / 1e6
-        figures[f"decode_ratio_suffix{suffix}"] = best["copy"][0] / best["share"][0]
-        figures[f"decode_ratio_kv_suffix{suffix}"] = best["copy"][1] / best["share"][1]
+        for name, value in asyncio.run(decode_at(model, suffix, args)).items():
+            figures[f"decode_suffix{suffix}_{name}"] = value
     return figures
 
 
@@ -177,9 +204,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, default in (("roots", 8), ("branches", 4), ("turns", 10), ("trunk", 6)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("prompt", 200), ("observed", 110), ("generated", 40), ("prefix", 1100)):
+    for name, default in (("prompt", 310), ("observed", 110), ("generated", 40), ("prefix", 1100)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("hidden", 256), ("layers", 4), ("kv-heads", 2), ("vocab", 2048), ("repeats", 3)):
+    for name, default in (("hidden", 128), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("head-dim", 64)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    for name, default in (("vocab", 2048), ("repeats", 3), ("steps", 12)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--suffixes", type=int, nargs="+", default=[300, 500, 700])
     parser.add_argument("--section", choices=SECTIONS, help="only this one")

@@ -79,7 +79,6 @@ class _Share:
     """A piece at positions ``begin`` to ``end``, and the rows that begin with it (adjacent in the sorted batch)."""
 
     block: Block
-    level: int
     begin: int
     end: int
     first: int
@@ -103,8 +102,8 @@ class SharedRows:
         self.lengths_B = torch.tensor(lengths, device=device)
         self._order_B = torch.tensor(order, device=device)
         self._inverse_B = self._order_B.argsort()
-        self._num_levels = max(len(key) for key in keys)
         self._shares = _shares([prefixes[row] for row in order])
+        self._scores: Tensor | None = None
 
     @classmethod
     def of(cls, prefixes: Sequence[Prefix], device: torch.device) -> "SharedRows | None":
@@ -131,52 +130,58 @@ class SharedRows:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor, scale: float) -> Tensor:
         """Attend from one token a row, query (B, H, 1, D), to its prefix and its own key, value (B, Hkv, S, D).
 
-        Each part k of the positions gives the largest of its scores m_k, l_k = Σ exp(s - m_k) and o_k = Σ exp(s - m_k)
-        v; with m the largest of all, Σ exp(m_k - m) o_k / Σ exp(m_k - m) l_k is one softmax over all positions
-        (FlashAttention, arXiv:2205.14135, section 3.1). The queries of all rows that share a piece form one matrix,
-        so a piece is read once for all of them (Hydragen, arXiv:2402.05099).
+        Either part gives the mass z = ln Σ exp(score) of its positions and o, the mean of their values under the
+        softmax of its scores; Σ softmax(z) o over the two is one softmax over all positions (FlashAttention,
+        arXiv:2205.14135, section 3.1). The queries of all rows that share a piece form one matrix, so a piece is read
+        once for all of them (Hydragen, arXiv:2402.05099).
         """
         batch, num_heads, _, width = query.shape
         heads = key.shape[1]
         groups = num_heads // heads
         query = (query * scale).view(batch, heads, groups, width)
-        by_head = query[self._order_B].transpose(0, 1).reshape(heads, batch * groups, width)
-        shape = (self._num_levels, heads, batch * groups, 1)
-        tops = by_head.new_full(shape, -torch.inf, dtype=_wide(by_head))
-        sums = torch.zeros_like(tops)
-        outs = by_head.new_zeros(*shape[:3], width)
+        sorted_query = query[self._order_B].transpose(0, 1).reshape(heads, batch * groups, width)
+        outs, masses = self._attend_shared(layer, sorted_query, groups)
+        outs, masses = (part.view(heads, batch, groups, -1).transpose(0, 1)[self._inverse_B] for part in (outs, masses))
+        own_scores = torch.matmul(query, key.transpose(-1, -2)).add_(mask_B11S)
+        weights, own_masses = _softmax(own_scores.to(_wide(query.dtype)))
+        own_outs = torch.matmul(weights.to(value.dtype), value)
+        share = torch.sigmoid(masses - own_masses).to(query.dtype)
+        return own_outs.lerp_(outs, share).view(batch, num_heads, 1, width)
+
+    def _attend_shared(self, layer: int, query: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        """Attend from query (Hkv, B · G, D), rows sorted, to the prefixes; return o, and z with a last axis of 1."""
+        scores = self._scratch(query)
         for share in self._shares:
             rows = slice(share.first * groups, share.last * groups)
-            length = share.end - share.begin
-            scores = torch.matmul(by_head[:, rows], share.block.keys[layer][..., :length])
-            found = _weigh(scores, share.block.values[layer][:, :length])
-            for kept, part in zip((tops, sums, outs), found, strict=True):
-                kept[share.level, :, rows] = part
-        own = _weigh(torch.matmul(query, key.transpose(-1, -2)) + mask_B11S, value)
-        tops, sums, outs = (
-            torch.cat([part[None], self._by_row(kept)]) for part, kept in zip(own, (tops, sums, outs), strict=True)
-        )
-        weights = (tops - tops.amax(0)).exp_()
-        out = (weights * outs).sum(0) / (weights * sums).sum(0)
-        return out.to(query.dtype).view(batch, num_heads, 1, width)
+            keys = share.block.keys[layer][..., : share.end - share.begin]
+            scores[:, rows, share.begin : share.end] = torch.bmm(query[:, rows], keys)
+        weights, masses = _softmax(scores)
+        weights = weights.to(query.dtype)
+        outs = torch.zeros_like(query)
+        for share in self._shares:
+            rows = slice(share.first * groups, share.last * groups)
+            values = share.block.values[layer][:, : share.end - share.begin]
+            outs[:, rows] += torch.bmm(weights[:, rows, share.begin : share.end], values)
+        return outs, masses
 
-    def _by_row(self, by_head: Tensor) -> Tensor:
-        """Bring (levels, Hkv, B · G, _) in sorted order into (levels, B, Hkv, G, _) in the order of the batch."""
-        levels, heads, _, width = by_head.shape
-        return by_head.view(levels, heads, len(self._order_B), -1, width).transpose(1, 2)[:, self._inverse_B]
-
-
-def _wide(like: Tensor) -> torch.dtype:
-    """Return the dtype of sums: float32 at least."""
-    return torch.promote_types(like.dtype, torch.float32)
+    def _scratch(self, query: Tensor) -> Tensor:
+        """Return room for scores, (Hkv, B · G, P); where no row has a position they are as low as can be, for good."""
+        if self._scores is None:
+            shape, dtype = (*query.shape[:2], self.width), _wide(query.dtype)
+            # Not -inf, of which rows without a prefix would make NaN.
+            self._scores = torch.full(shape, torch.finfo(dtype).min / 2, dtype=dtype, device=query.device)
+        return self._scores
 
 
-def _weigh(scores: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return max s, Σ exp(s - max s) and Σ exp(s - max s) v."""
-    scores = scores.to(_wide(scores))
-    top = scores.amax(-1, keepdim=True)
-    weights = scores.sub_(top).exp_()
-    return top, weights.sum(-1, keepdim=True), torch.matmul(weights.to(values.dtype), values)
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype of scores: float32 at least."""
+    return torch.promote_types(dtype, torch.float32)
+
+
+def _softmax(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """Return softmax(scores) and ln Σ exp(scores), the latter from the largest score s and its weight w as s - ln w."""
+    weights = scores.softmax(-1)
+    return weights, scores.amax(-1, keepdim=True) - weights.amax(-1, keepdim=True).log()
 
 
 def _shares(prefixes: Sequence[Prefix]) -> list[_Share]:
@@ -189,6 +194,6 @@ def _shares(prefixes: Sequence[Prefix]) -> list[_Share]:
             if len(pieces) > level:
                 begin = sum(piece.length for piece in pieces[:level])
                 end = begin + pieces[level].length
-                shares.append(_Share(pieces[level].block, level, begin, end, first, last))
+                shares.append(_Share(pieces[level].block, begin, end, first, last))
             first = last
     return shares
