@@ -20,7 +20,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from agentrl.trainer import flex
 from agentrl.trainer.tree import Part, Trie
-from agentrl.trainer.tree_attention import tree_attention
+from agentrl.trainer.tree_attention import give, take, tree_attention
 
 NAME = "agentrl_packed"
 
@@ -93,19 +93,16 @@ def _packed_attention(
     repeats = heads // key.shape[1]
     if repeats > 1:  # enable_gqa falls off the fused path on CPU
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
+    query_LHD, key_LHD, value_LHD = (x[0].transpose(0, 1) for x in (query, key, value))
+    scale = kwargs.get("scaling") or width**-0.5
     if packing.parts:
-        scale = kwargs.get("scaling") or width**-0.5
-        merged = tree_attention(query[0], key[0], value[0], packing.groups, packing.order_L, packing.parts, scale)
-        return merged[None], None
-    outputs = []
+        groups, order_L, parts = packing.groups, packing.order_L, packing.parts
+        return tree_attention(query_LHD, key_LHD, value_LHD, groups, order_L, parts, scale)[None], None
+    outputs_SHKD = []
     for index_SK in packing.groups:
-        q_SHKD, k_SHKD, v_SHKD = (
-            x[0].index_select(1, index_SK.flatten()).view(heads, *index_SK.shape, width).transpose(0, 1)
-            for x in (query, key, value)
-        )
-        out_SHKD = scaled_dot_product_attention(q_SHKD, k_SHKD, v_SHKD, is_causal=True, scale=kwargs.get("scaling"))
-        outputs.append(out_SHKD.transpose(1, 2).reshape(-1, heads, width))
-    return torch.cat(outputs).index_select(0, packing.order_L)[None], None
+        q_SHKD, k_SHKD, v_SHKD = (take(x_LHD, index_SK) for x_LHD in (query_LHD, key_LHD, value_LHD))
+        outputs_SHKD.append(scaled_dot_product_attention(q_SHKD, k_SHKD, v_SHKD, is_causal=True, scale=scale))
+    return give(outputs_SHKD, packing.order_L)[None], None
 
 
 AttentionInterface.register(NAME, _packed_attention)

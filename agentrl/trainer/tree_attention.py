@@ -1,9 +1,10 @@
 """Attention of the unique tokens of a trie: what a token sees is a few intervals, each computed by a dense kernel.
 
-Axis suffixes: ``_U`` unique tokens, ``_HUD`` heads first, ``_S`` runs of a group, ``_K`` tokens of the longest of them.
+Axis suffixes: ``_U`` unique tokens, ``_H`` heads, ``_D`` their width, ``_S`` runs of a group, ``_K`` tokens of the
+longest of them. Tensors keep the order of tokens, heads, width in memory: then rows are copied whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -16,9 +17,9 @@ _backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def tree_attention(
-    query_HUD: Tensor,
-    key_HUD: Tensor,
-    value_HUD: Tensor,
+    query_UHD: Tensor,
+    key_UHD: Tensor,
+    value_UHD: Tensor,
     groups: Sequence[Tensor],
     order_U: Tensor,
     parts: Sequence[Part],
@@ -36,82 +37,85 @@ def tree_attention(
     kernel is dense, nothing is gathered from the runs above, and no mask is made.
 
     Args:
-      query_HUD: queries.
-      key_HUD: keys, as many heads as queries.
-      value_HUD: values.
+      query_UHD: queries.
+      key_UHD: keys, as many heads as queries.
+      value_UHD: values.
       groups: for runs of similar length, the number of each token, (S, K); see `agentrl.trainer.packed.Packing`.
       order_U: for each token, its index in the concatenation of the flattened groups.
       parts: what tokens see beyond their own run.
       scale: of the scores.
     """
-    output: Tensor = _TreeAttention.apply(query_HUD, key_HUD, value_HUD, groups, order_U, parts, scale)  # type: ignore[no-untyped-call]
-    return output.transpose(0, 1)
+    arguments = query_UHD, key_UHD, value_UHD, groups, order_U, parts, scale
+    output: Tensor = _TreeAttention.apply(*arguments)  # type: ignore[no-untyped-call]
+    return output
 
 
 class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        query_HUD: Tensor,
-        key_HUD: Tensor,
-        value_HUD: Tensor,
+        query_UHD: Tensor,
+        key_UHD: Tensor,
+        value_UHD: Tensor,
         groups: Sequence[Tensor],
         order_U: Tensor,
         parts: Sequence[Part],
         scale: float,
     ) -> Tensor:
-        inputs = query_HUD, key_HUD, value_HUD
-        own = [_forward(*(_take(x, index_SK) for x in inputs), 0.0, True, scale=scale) for index_SK in groups]
-        output_HUD = _give((output for output, _ in own), order_U)
-        log_sum_HU = _give((log_sum for _, log_sum in own), order_U)
+        inputs = query_UHD, key_UHD, value_UHD
+        own = [_forward(*(take(x, index_SK) for x in inputs), 0.0, True, scale=scale) for index_SK in groups]
+        output_UHD = give((output for output, _ in own), order_U)
+        log_sum_UH = give((log_sum for _, log_sum in own), order_U)
         for part in parts:
             keys, queries = slice(*part[:2]), slice(*part[2:])
-            pieces = query_HUD[None, :, queries], key_HUD[None, :, keys], value_HUD[None, :, keys]
+            pieces = (_heads_first(x[at]) for x, at in zip(inputs, (queries, keys, keys), strict=True))
             output, log_sum = _forward(*pieces, 0.0, False, scale=scale)
-            _merge(output_HUD[:, queries], log_sum_HU[:, queries], output[0], log_sum[0])
-        ctx.save_for_backward(*inputs, output_HUD, log_sum_HU, order_U, *groups)
+            _merge(output_UHD[queries], log_sum_UH[queries], output[0].transpose(0, 1), log_sum[0].T)
+        ctx.save_for_backward(*inputs, output_UHD, log_sum_UH, order_U, *groups)
         ctx.parts, ctx.scale = parts, scale
-        return output_HUD
+        return output_UHD
 
     @staticmethod
-    def backward(ctx: Any, slope_HUD: Tensor) -> tuple[Tensor | None, ...]:
-        query_HUD, key_HUD, value_HUD, output_HUD, log_sum_HU, order_U, *groups = ctx.saved_tensors
-        tensors = slope_HUD, query_HUD, key_HUD, value_HUD, output_HUD
+    def backward(ctx: Any, slope_UHD: Tensor) -> tuple[Tensor | None, ...]:
+        query_UHD, key_UHD, value_UHD, output_UHD, log_sum_UH, order_U, *groups = ctx.saved_tensors
+        tensors = slope_UHD.contiguous(), query_UHD, key_UHD, value_UHD, output_UHD, log_sum_UH
         own = []
         for index_SK in groups:
+            *taken, log_sum_SHK = (take(x, index_SK) for x in tensors)
             # where a short run is padded, an infinite normaliser makes its probabilities and gradients 0
             padding_SK = torch.zeros_like(index_SK, dtype=torch.bool)
             padding_SK[:, 1:] = index_SK[:, 1:] == 0
-            log_sum_SHK = _take(log_sum_HU, index_SK).masked_fill(padding_SK[:, None], torch.inf)
-            taken = (_take(x, index_SK) for x in tensors)
+            log_sum_SHK.masked_fill_(padding_SK[:, None], torch.inf)
             own.append(_backward(*taken, log_sum_SHK, 0.0, True, scale=ctx.scale))
-        query_grad, key_grad, value_grad = (_give(one, order_U) for one in zip(*own, strict=True))
+        totals = [give(one, order_U) for one in zip(*own, strict=True)]
         for part in ctx.parts:
             keys, queries = slice(*part[:2]), slice(*part[2:])
-            where = queries, queries, keys, keys, queries
-            pieces = [x[None, :, at] for x, at in zip((*tensors, log_sum_HU), (*where, queries), strict=True)]
+            where = queries, queries, keys, keys, queries, queries
+            pieces = (_heads_first(x[at]) for x, at in zip(tensors, where, strict=True))
             gradients = _backward(*pieces, 0.0, False, scale=ctx.scale)
-            for total, at, gradient in zip(
-                (query_grad, key_grad, value_grad), (queries, keys, keys), gradients, strict=True
-            ):
-                total[:, at] += gradient[0]
-        return query_grad, key_grad, value_grad, None, None, None, None
+            for total, at, gradient in zip(totals, where[1:4], gradients, strict=True):
+                total[at] += gradient[0].transpose(0, 1)
+        return *totals, None, None, None, None
 
 
-def _take(x_HU: Tensor, index_SK: Tensor) -> Tensor:
-    """(H, U, ...) -> (S, H, K, ...)."""
-    taken = x_HU.index_select(1, index_SK.flatten())
-    return taken.view(len(taken), *index_SK.shape, *taken.shape[2:]).transpose(0, 1)
+def take(x_UH: Tensor, index_SK: Tensor) -> Tensor:
+    """Bring the tokens of each run side by side: (U, H, ...) -> (S, H, K, ...)."""
+    taken = x_UH.index_select(0, index_SK.flatten())
+    return taken.view(*index_SK.shape, *taken.shape[1:]).transpose(1, 2)
 
 
-def _give(groups_SHK: Iterator[Tensor] | Sequence[Tensor], order_U: Tensor) -> Tensor:
-    """(S, H, K, ...) of each group -> (H, U, ...)."""
-    rows = [x.transpose(0, 1).flatten(1, 2) for x in groups_SHK]
-    return torch.cat(rows, dim=1).index_select(1, order_U)
+def give(groups_SHK: Iterable[Tensor], order_U: Tensor) -> Tensor:
+    """Put the tokens of all groups back: (S, H, K, ...) each -> (U, H, ...)."""
+    return torch.cat([x.transpose(1, 2).flatten(0, 1) for x in groups_SHK]).index_select(0, order_U)
 
 
-def _merge(output_HQD: Tensor, log_sum_HQ: Tensor, more_HQD: Tensor, more_log_sum_HQ: Tensor) -> None:
+def _heads_first(x_UH: Tensor) -> Tensor:
+    """(U, H, ...) -> (1, H, U, ...)."""
+    return x_UH.transpose(0, 1)[None]
+
+
+def _merge(output_QHD: Tensor, log_sum_QH: Tensor, more_QHD: Tensor, more_log_sum_QH: Tensor) -> None:
     """Take another piece of the past into the attention of some tokens, in place."""
-    share_HQ1 = torch.sigmoid(more_log_sum_HQ - log_sum_HQ)[..., None]  # exp(z₂) / (exp(z₁) + exp(z₂))
-    output_HQD.lerp_(more_HQD, share_HQ1.to(output_HQD.dtype))
-    torch.logaddexp(log_sum_HQ, more_log_sum_HQ, out=log_sum_HQ)
+    share_QH1 = torch.sigmoid(more_log_sum_QH - log_sum_QH)[..., None]  # exp(z₂) / (exp(z₁) + exp(z₂))
+    output_QHD.lerp_(more_QHD, share_QH1.to(output_QHD.dtype))
+    torch.logaddexp(log_sum_QH, more_log_sum_QH, out=log_sum_QH)

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrl import seeding
@@ -65,6 +65,7 @@ def of_lengths(lengths: list[int]) -> list[Sample]:
     return [sample for length in lengths for sample in samples([1.0] * length)]
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 120))
 def test_micro_batches(lengths: list[int], budget: int) -> None:
     given_samples = of_lengths(lengths)
@@ -90,6 +91,7 @@ def of_trees(members: list[tuple[int, int, int]]) -> list[Sample]:
     return result
 
 
+@settings(deadline=None)
 @given(PREFIXES, st.integers(1, 120))
 def test_merged_micro_batches_count_what_is_shared_once(members: list[tuple[int, int, int]], budget: int) -> None:
     given_samples = of_trees(members)
@@ -111,6 +113,7 @@ def test_merging_is_for_what_saves_enough() -> None:
     assert not worth_merging(of_trees([(0, 1, 19), (0, 1, 19)])), "one token in forty"
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 5))
 def test_mini_batches(lengths: list[int], count: int) -> None:
     given_samples = of_lengths(lengths)

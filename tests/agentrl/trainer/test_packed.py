@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -62,6 +62,7 @@ def test_the_models_own_attention_comes_back() -> None:
     assert model.config._attn_implementation == before
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=12))
 def test_layout(lengths: list[int]) -> None:
     """Every token has its place in exactly one group, in its own sequence and at its own position."""

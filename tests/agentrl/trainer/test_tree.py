@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import Tensor
@@ -65,6 +65,7 @@ def pasts(sequences: Sequence[NDArray[np.int32]]) -> dict[tuple[int, ...], set[t
     return {path: {path[: at + 1] for at in range(len(path))} for path in paths}
 
 
+@settings(deadline=None)
 @given(SEQUENCES)
 def test_trie_against_brute_force(sequences: list[NDArray[np.int32]]) -> None:
     trie, expected = Trie.of(sequences), pasts(sequences)
@@ -138,18 +139,17 @@ def test_attention_is_softmax_under_the_mask(seed: int) -> None:
     """In double precision: outputs and gradients, also of keys that many tokens share."""
     trie = Trie.of(random_forest(seed))
     size, packing = len(trie.ids_U), Packing.of_trie(trie)
-    draw = torch.from_numpy(seeding.generator(seed, "attention").standard_normal((4, 3, size, 8)))
+    draw = torch.from_numpy(seeding.generator(seed, "attention").standard_normal((4, size, 3, 8)))
     ends_U, at_U = torch.as_tensor(trie.ends_U), torch.arange(size)
     sees_UU = (at_U <= at_U[:, None]) & (at_U[:, None] < ends_U)
     inputs = [x.clone().requires_grad_() for x in draw[:3]]
-    ours = tree_attention(*inputs, packing.groups, packing.order_L, packing.parts, 0.7)
-    scores = (0.7 * inputs[0] @ inputs[1].mT).masked_fill(~sees_UU, -torch.inf)
-    theirs = (scores.softmax(-1) @ inputs[2]).transpose(0, 1)
+    ours = tree_attention(inputs[0], inputs[1], inputs[2], packing.groups, packing.order_L, packing.parts, 0.7)
+    query_HUD, key_HUD, value_HUD = (x.transpose(0, 1) for x in inputs)
+    scores = (0.7 * query_HUD @ key_HUD.mT).masked_fill(~sees_UU, -torch.inf)
+    theirs = (scores.softmax(-1) @ value_HUD).transpose(0, 1)
     torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
-    slope = draw[3].transpose(0, 1)
-    for one, other in zip(
-        torch.autograd.grad(ours, inputs, slope), torch.autograd.grad(theirs, inputs, slope), strict=True
-    ):
+    gradients = (torch.autograd.grad(result, inputs, draw[3]) for result in (ours, theirs))
+    for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
 
 
@@ -160,13 +160,13 @@ def test_the_kernel_of_the_gpu_has_the_same_mask(num_kv_heads: int) -> None:
     packing, mask = Packing.of_trie(trie), flex.block_mask(torch.as_tensor(trie.ends_U))
     rng = seeding.generator(0, "flex")
     size = len(trie.ids_U)
-    query, *keys_values = (
+    query, key, value = (
         torch.from_numpy(rng.standard_normal((1, heads, size, 16), np.float32))
         for heads in (3, num_kv_heads, num_kv_heads)
     )
-    theirs = flex.attention(query, *keys_values, mask, 0.3)[0]
-    repeated = [x[0].repeat_interleave(3 // num_kv_heads, dim=0) for x in keys_values]
-    ours = tree_attention(query[0], *repeated, packing.groups, packing.order_L, packing.parts, 0.3)
+    theirs = flex.attention(query, key, value, mask, 0.3)[0]
+    q_UHD, k_UHD, v_UHD = (x[0].repeat_interleave(3 // x.shape[1], dim=0).transpose(0, 1) for x in (query, key, value))
+    ours = tree_attention(q_UHD, k_UHD, v_UHD, packing.groups, packing.order_L, packing.parts, 0.3)
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
 
 
@@ -231,7 +231,7 @@ class Recorder(Optimizer):
     """Keeps the gradients and leaves the weights."""
 
     def step(self, lr: float) -> float:
-        self.gradients = [parameter.grad.clone() for parameter in self.parameters]
+        self.gradients = [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in self.parameters]
         for parameter in self.parameters:
             parameter.grad = None
         return 1.0
