@@ -5,6 +5,7 @@ from agentrl.algorithms.clipping import CISPO, DAPO, GSPO, LOOP, SAPO
 from agentrl.algorithms.critic import POAD, PPO, TurnPPO
 from agentrl.algorithms.gigpo import GiGPO
 from agentrl.algorithms.grpo import GRPO, OPO, RLOO, DrGRPO
+from agentrl.algorithms.helped import RLGF, DatasetReset, ScafGRPO
 from agentrl.algorithms.hgpo import HGPO
 from agentrl.algorithms.pairs import DRPO, P3O, TRPA
 from agentrl.algorithms.reinforce import OPMD, REC, AsymRE, ReinforcePlusPlus, ReinforcePlusPlusBaseline
@@ -19,6 +20,7 @@ BUILTIN = (
     *(GRPO, DrGRPO, RLOO, OPO, ReinforcePlusPlus, ReinforcePlusPlusBaseline),
     *(DAPO, GSPO, CISPO, SAPO, LOOP, REC, OPMD, AsymRE),
     *(MDPO, HAPO, BRPO, Thinkless, SALSA, DRPO, TRPA, P3O),
+    *(DatasetReset, RLGF, ScafGRPO),
     *(GiGPO, HGPO, SRGPO, MTGRPO, SPO),
     *(SALT, EMPG, D3S, Unlikeliness),
     *(TreeGRPO, TreePO, ARPO, AEPO, VinePPO),

@@ -115,6 +115,14 @@ class Recipe(BaseModel):
         """Return the loss settings at a share of the run's iterations, 0 to less than 1."""
         return self.loss
 
+    def roll_in(self) -> dict[str, Any] | None:
+        """Return the options of `agentrl.rollout.RollIn` unless the configuration has others; None: nobody guides."""
+        return None
+
+    def hint_levels(self, progress: float) -> int:
+        """Return in how many steps a plan is given away to groups that fail, at a share of the run; 0 for no hints."""
+        return 0
+
     def soup(self) -> tuple[str, float] | None:
         """Return the folder of another policy that the reference is averaged with, and its share; None for none."""
         return None

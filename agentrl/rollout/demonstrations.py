@@ -160,7 +160,7 @@ def demonstrate(
       Exception: whatever the environment or its expert raises: a demonstrator has to be debugged, not retried.
     """
     env = env_factory()
-    say = lru_cache(maxsize=65536)(partial(_completion, context))
+    say = lru_cache(maxsize=65536)(partial(completion_of, context))
     trajectories = []
     try:
         for index, spec in enumerate(group_specs(tasks, 1, seed=seed, iteration=0)):
@@ -189,8 +189,12 @@ def _play(
         record.step(env.step(record.answer(feed, completion)))
 
 
-def _completion(context: Context, action: str) -> Completion:
-    """Return what an engine would have sampled had the policy chosen ``action``."""
+def completion_of(context: Context, action: str) -> Completion:
+    """Return what an engine would have sampled had the policy chosen ``action``.
+
+    Raises:
+      DataError: the tokenizer or the protocol cannot write the action.
+    """
     text = context.protocol.write(action)
     stopped = any(text.endswith(stop) for stop in context.protocol.stop)
     ids = context.chat.message(text, ended=not stopped)

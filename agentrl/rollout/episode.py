@@ -5,13 +5,18 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentrl.context.base import Context, Feed
 from agentrl.engines.base import Completion, Engine, SamplingParams
 from agentrl.env import Outcome, TextEnv
 from agentrl.errors import TaskNotFoundError
+from agentrl.rollout.demonstrations import completion_of
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import NO_LIMITS, Limits
 from agentrl.rollout.record import EpisodeRecord
+from agentrl.rollout.roll_in import RollIn, disown, hinted
 from agentrl.seeding import derive
 from agentrl.types import Trajectory
 
@@ -40,6 +45,7 @@ async def play_episode(
     params: SamplingParams,
     limits: Limits = NO_LIMITS,
     *,
+    roll_in: RollIn | None = None,
     call: EnvCall = call_inline,
 ) -> Trajectory:
     """Play one episode to its end and return its record.
@@ -55,6 +61,7 @@ async def play_episode(
       spec: task and seeds.
       params: how to sample; the protocol's stop strings and the end-of-message token are added.
       limits: of the episode.
+      roll_in: who plays its first turns; None for the policy.
       call: how the environment's methods are called.
 
     Raises:
@@ -63,16 +70,55 @@ async def play_episode(
     params = turn_params(params, context)
     record = EpisodeRecord(context, spec)
     speaker = Speaker(engine, spec.sampling_seed)
+    guided = 0
     try:
         with boundary(Outcome.ENV_ERROR, "in reset"):
-            record.begin(*await call(env.reset, seed=spec.env_seed, options={"task": spec.task_id}))
-        while await play_turn(env, speaker, record, params, limits, call=call):
+            observation, info = await call(env.reset, seed=spec.env_seed, options={"task": spec.task_id})
+            if spec.hint:
+                observation = hinted(observation, await call(env.solution), spec.hint)
+            record.begin(observation, info)
+        if roll_in is not None:
+            guided = await _guide(env, context, record, roll_in, spec, limits, call)
+        if guided:
+            speaker.recall(record.held)
+        while not record.is_over and await play_turn(env, speaker, record, params, limits, call=call):
             pass
     except Accident as accident:
         record.cut(accident.outcome, str(accident))
     finally:
         speaker.hush()
-    return record.close()
+    return disown(record.close(), guided)
+
+
+async def _guide(
+    env: TextEnv,
+    context: Context,
+    record: EpisodeRecord,
+    roll_in: RollIn,
+    spec: EpisodeSpec,
+    limits: Limits,
+    call: EnvCall,
+) -> int:
+    """Let the guide play its turns; return how many, fewer where a limit or the end comes first.
+
+    Raises:
+      Accident: the environment or the guide raised.
+      DataError: the tokenizer cannot write an action.
+    """
+    with boundary(Outcome.ENV_ERROR, "in the roll-in's plan"):
+        count, guide = await call(roll_in.draw, env, spec.env_seed)
+    for turn in range(count):
+        if record.is_over:
+            return turn
+        with boundary(Outcome.ENV_ERROR, f"in the guide's turn {turn}"):
+            action = await call(guide, record.observation, record.info)
+        completion, feed = completion_of(context, action), record.feed()
+        if limits.room(record.trajectory, feed, None)[0] <= len(completion.ids):
+            return turn
+        with boundary(Outcome.ENV_ERROR, f"in the guide's turn {turn}"):
+            record.step(await call(env.step, record.answer(feed, completion)))
+        record.trajectory.turns[-1].num_tokens = 0  # none that the policy sampled
+    return count
 
 
 def turn_params(params: SamplingParams, context: Context) -> SamplingParams:
@@ -122,14 +168,20 @@ class Speaker:
         self.engine = engine
         self.seed = seed
         self.session: int | None = None
+        self._told = np.zeros(0, np.int32)
+
+    def recall(self, ids: NDArray[np.int32]) -> None:
+        """Remember a conversation that others had; a session that goes on from it is fed it first."""
+        self._told = ids
 
     async def say(self, feed: Feed, params: SamplingParams, turn: int) -> Completion:
         """Feed the session, or a new one where the feed asks for it, and sample turn ``turn``."""
-        if feed.is_fresh:
+        ids = feed.ids
+        if feed.is_fresh or self.session is None:
+            ids = ids if feed.is_fresh else np.concatenate([self._told, ids])
             self.hush()
             self.session = self.engine.open(derive(self.seed, "session", turn))
-        assert self.session is not None
-        return await self.engine.generate(self.session, feed.ids, params)
+        return await self.engine.generate(self.session, ids, params)
 
     def hush(self) -> None:
         """Release the session."""

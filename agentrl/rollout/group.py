@@ -18,6 +18,7 @@ class EpisodeSpec:
       env_seed: seeds the environment's reset; equal within a group.
       sampling_seed: seeds the policy's sampling; different for each member.
       attempt: 0, or how many accidents came before this attempt.
+      hint: share of the environment's plan that the first observation gives away.
     """
 
     id: str
@@ -26,6 +27,7 @@ class EpisodeSpec:
     env_seed: int
     sampling_seed: int
     attempt: int = 0
+    hint: float = 0.0
 
     def retry(self) -> "EpisodeSpec":
         """Return the same episode with a fresh sampling seed: another attempt after an accident.

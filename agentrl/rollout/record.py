@@ -5,6 +5,9 @@ import math
 from collections.abc import Hashable
 from typing import Any, cast
 
+import numpy as np
+from numpy.typing import NDArray
+
 from agentrl.context.base import Context, Feed
 from agentrl.engines.base import Completion
 from agentrl.env import Info, Outcome
@@ -44,6 +47,11 @@ class EpisodeRecord:
     def begin(self, observation: str, info: dict[str, Any]) -> None:
         """Take the result of the environment's reset."""
         self._observation, self.info = observation, cast(Info, info)
+
+    @property
+    def held(self) -> NDArray[np.int32]:
+        """Ids of the latest training sequence: what a session that heard everything holds."""
+        return self._conversation.sequences()[-1].ids_L
 
     def feed(self) -> Feed:
         """Return what the engine is to be fed before this turn."""

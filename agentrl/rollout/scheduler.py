@@ -17,6 +17,7 @@ from agentrl.rollout.forest import forest_metrics, own_turns
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import NO_LIMITS, Limits
 from agentrl.rollout.pool import EnvPool
+from agentrl.rollout.roll_in import RollIn
 from agentrl.types import Trajectory
 
 
@@ -30,6 +31,7 @@ class RolloutResult:
       incomplete_groups: groups with fewer members than asked for, because retries ran out.
       wall_s: seconds it took.
       env_s: seconds spent inside environments, added up over threads.
+      spent: episodes with a verdict that others took the place of; never trained on.
     """
 
     # Not in the repr: asyncio.run renders a task's result into text when it sets its signal handlers back, and that
@@ -39,6 +41,12 @@ class RolloutResult:
     incomplete_groups: tuple[str, ...] = ()
     wall_s: float = 0.0
     env_s: float = 0.0
+    spent: list[Trajectory] = field(default_factory=list, repr=False)
+
+    @property
+    def played(self) -> list[Trajectory]:
+        """Every episode that was played, whatever became of it."""
+        return self.trajectories + self.accidents + self.spent
 
     @property
     def num_env_errors(self) -> int:
@@ -52,13 +60,13 @@ class RolloutResult:
 
     @property
     def num_sampled_tokens(self) -> int:
-        """Tokens sampled in the trajectories and the accidents; what branches share was sampled once."""
-        return sum(turn.num_tokens for one in self.trajectories + self.accidents for turn in own_turns(one))
+        """Tokens sampled in every episode that was played; what branches share was sampled once."""
+        return sum(turn.num_tokens for one in self.played for turn in own_turns(one))
 
     @property
     def env_steps(self) -> int:
         """Environment steps that were executed, accidents included: what branches share was played once."""
-        return sum(len(own_turns(trajectory)) for trajectory in self.trajectories + self.accidents)
+        return sum(len(own_turns(trajectory)) for trajectory in self.played)
 
     def metrics(self) -> dict[str, float]:
         """Return the rollout's numbers for the log, those of `forest_metrics` where episodes were forked.
@@ -111,6 +119,7 @@ class Rollout:
       concurrency: most episodes under way at once (at most the engine's sessions).
       max_retries: attempts after the first, per episode.
       threads: call environments in threads.
+      roll_in: who plays the first turns of episodes; None for the policy.
 
     Raises:
       ConfigError: ``concurrency`` is less than 1 or ``max_retries`` negative.
@@ -127,6 +136,7 @@ class Rollout:
         concurrency: int = 64,
         max_retries: int = 2,
         threads: bool = False,
+        roll_in: RollIn | None = None,
     ) -> None:
         if concurrency < 1 or max_retries < 0:
             raise ConfigError(f"concurrency {concurrency} and max_retries {max_retries}: expected >= 1 and >= 0")
@@ -136,6 +146,7 @@ class Rollout:
         self.limits = limits
         self._concurrency = concurrency
         self._max_retries = max_retries
+        self._roll_in = roll_in
         self._pool = EnvPool(env_factory, concurrency, threads=threads)
 
     def collect(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
@@ -191,7 +202,14 @@ class Rollout:
         is_fit = False
         try:
             trajectory = await play_episode(
-                env, self.engine, self.context, spec, self.params, self.limits, call=self._pool.call
+                env,
+                self.engine,
+                self.context,
+                spec,
+                self.params,
+                self.limits,
+                roll_in=self._roll_in,
+                call=self._pool.call,
             )
             is_fit = trajectory.outcome is not Outcome.ENV_ERROR
         finally:

@@ -13,6 +13,7 @@ from agentrl.rollout.group import EpisodeSpec
 from agentrl.trainer import distributed
 from agentrl.trainer.config import Config
 from agentrl.trainer.credit import turn_table
+from agentrl.trainer.scaffold import is_hinted, scaffold
 from agentrl.types import Trajectory
 
 Play = Callable[[list[EpisodeSpec]], RolloutResult]
@@ -30,16 +31,25 @@ class Collector:
       tasks: ids of the training split.
       play: plays episodes.
       max_refills: see above; 0 plays what is asked for and no more.
+      hint_levels: in how many steps failing groups are helped, at a share of the run's iterations.
     """
 
-    def __init__(self, config: Config, tasks: Sequence[str], play: Play, max_refills: int = 0) -> None:
+    def __init__(
+        self,
+        config: Config,
+        tasks: Sequence[str],
+        play: Play,
+        max_refills: int = 0,
+        hint_levels: Callable[[float], int] = lambda progress: 0,
+    ) -> None:
         self._config, self._tasks, self._play, self._max_refills = config, tasks, play, max_refills
+        self._hint_levels, self._hinted = hint_levels, 0
         self._curriculum = make_curriculum(**config.curriculum.model_dump(), num_tasks=len(tasks))
         self._refills, self._groups = 0, 0
 
     def collect(self, iteration: int) -> RolloutResult:
         """Play this process's share of an iteration."""
-        self._refills, self._groups = 0, 0
+        self._refills, self._groups, self._hinted = 0, 0, 0
         results = [self._play_groups(iteration, self._config.rollout.tasks_per_iteration)]
         while self._refills < self._max_refills and (missing := self._missing(results)):
             self._refills += 1
@@ -52,8 +62,14 @@ class Collector:
         return result
 
     def metrics(self) -> dict[str, float]:
-        """Return how many groups the last iteration played, all processes together, and how often it refilled."""
-        return {"groups_played": float(self._groups), "refills": float(self._refills)}
+        """Return how many groups the last iteration played, how often it refilled, and how many groups hints helped.
+
+        The last only of an algorithm with hints. All processes together: each must call it.
+        """
+        numbers = {"groups_played": float(self._groups), "refills": float(self._refills)}
+        if self._hint_levels(1.0):
+            (numbers["groups_hinted"],) = distributed.all_sum([float(self._hinted)])
+        return numbers
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the curriculum remembers, JSON-serialisable."""
@@ -75,7 +91,13 @@ class Collector:
             for index, task in enumerate(chosen, first)
             if index % processes == own
         ]
-        return self._play(list(chain.from_iterable(specs)))
+        wanted = list(chain.from_iterable(specs))
+        result = self._play(wanted)
+        levels = self._hint_levels(iteration / max(1, self._config.run.iterations))
+        if levels:
+            result = scaffold(result, wanted, self._play, levels)
+            self._hinted += sum(is_hinted(trajectory) for trajectory in result.trajectories)
+        return result
 
     def _missing(self, results: Sequence[RolloutResult]) -> int:
         """Return how many groups the filter leaves to be desired, over all processes."""
@@ -110,14 +132,15 @@ def merged(results: Sequence[RolloutResult]) -> RolloutResult:
         tuple(chain.from_iterable(result.incomplete_groups for result in results)),
         sum(result.wall_s for result in results),
         sum(result.env_s for result in results),
+        list(chain.from_iterable(result.spent for result in results)),
     )
 
 
 def group_outcomes(trajectories: Sequence[Trajectory]) -> list[tuple[str, str, list[float]]]:
-    """Return group, task and successes (0 or 1) of each group's episodes, of those with a verdict."""
+    """Return group, task and successes (0 or 1) of each group's episodes, of those with a verdict and without hints."""
     outcomes: dict[str, tuple[str, str, list[float]]] = {}
     for trajectory in trajectories:
-        if trajectory.outcome.is_verdict:
+        if trajectory.outcome.is_verdict and not is_hinted(trajectory):
             key = trajectory.group
             outcomes.setdefault(key, (key, trajectory.task_id, []))[2].append(float(trajectory.success))
     return list(outcomes.values())

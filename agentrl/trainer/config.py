@@ -106,6 +106,16 @@ class WarmStartConfig(Section):
     weight_decay: float = Field(0.01, ge=0)
 
 
+class RollInConfig(Section):
+    """A guide, the environment's own demonstrator, that plays the first turns of episodes."""
+
+    chance: float = Field(0.5, ge=0, le=1, description="probability that it begins a group")
+    turns: tuple[int, int] = Field((1, 8), description="least and most turns that it plays")
+    guide: Literal["solution", "expert"] = Field(
+        "expert", description="solution: a plan made at the start; expert: answers what it sees"
+    )
+
+
 class RolloutConfig(Section):
     """How experience is gathered."""
 
@@ -117,6 +127,7 @@ class RolloutConfig(Section):
     max_env_steps: int | None = Field(
         None, gt=0, description="environment steps per group, shared ones counted once; null for no limit"
     )
+    roll_in: RollInConfig | None = Field(None, description="null suits the algorithm; a chance of 0 is none")
     temperature: float = Field(1.0, gt=0)
     top_p: float = Field(1.0, gt=0, le=1)
     concurrency: int = Field(128, gt=0, description="episodes in flight per process")

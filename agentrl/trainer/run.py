@@ -44,6 +44,7 @@ from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
 from agentrl.trainer.reference import begin_reference, resume_reference
 from agentrl.trainer.sampling import make_rollout
+from agentrl.trainer.scaffold import is_hinted
 from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
 from agentrl.trainer.token_credit import Credit, assign_token_credit
 from agentrl.trainer.update import Updater
@@ -308,7 +309,8 @@ class Run:
         self._train_ids = env.tasks.ids(config.env.train_split)
         self._max_turns = context.max_turns or env.max_turns
         env.close()
-        self._collector = Collector(config, self._train_ids, self._rollout.collect, max_refills(config, self.recipe))
+        refills = max_refills(config, self.recipe)
+        self._collector = Collector(config, self._train_ids, self._rollout.collect, refills, self.recipe.hint_levels)
 
     def _make_optimizer(self) -> Optimizer:
         is_imitating = self.progress.stage in ("warm_start", "control")
@@ -428,7 +430,7 @@ class Run:
                 distributed.all_sum(
                     [
                         float(len(trajectories)),
-                        float(sum(t.success for t in trajectories)),
+                        float(sum(t.success and not is_hinted(t) for t in trajectories)),
                         float(len(turns)),
                         sum(t.total_reward for t in trajectories),
                         float(sum(turn.action_valid for turn in turns)),

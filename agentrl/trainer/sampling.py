@@ -7,8 +7,9 @@ from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError
-from agentrl.rollout import Limits, Rollout
+from agentrl.rollout import Limits, RollIn, Rollout
 from agentrl.rollout.branching import BranchingRollout, Sampler, check_forkable, make_sampler
+from agentrl.rollout.roll_in import check_plans
 from agentrl.trainer.config import Config
 
 _ANY_VOCABULARY = 2
@@ -41,6 +42,33 @@ def check_sampler(config: Config, sampler: Sampler, env: TextEnv) -> None:
         )
 
 
+def choose_roll_in(config: Config, recipe: Recipe) -> RollIn | None:
+    """Return who begins the episodes: as configured, or as suits the algorithm; None for the policy.
+
+    Raises:
+      ConfigError: a value is out of range.
+    """
+    asked = config.rollout.roll_in
+    options = recipe.roll_in() if asked is None else asked.model_dump()
+    return RollIn(**options) if options and options["chance"] else None
+
+
+def check_help(config: Config, recipe: Recipe, sampler: Sampler, env: TextEnv) -> None:
+    """Check that a run can have the guide or the hints that it asks for.
+
+    Raises:
+      ConfigError: its sampler or budget plays whole groups at once, or its environment knows no plans.
+    """
+    wants = {"rollout.roll_in": choose_roll_in(config, recipe) is not None, "hints": recipe.hint_levels(1.0) > 0}
+    for what in (name for name, wanted in wants.items() if wanted):
+        if sampler.branches or config.rollout.max_env_steps:
+            raise ConfigError(
+                f"{what} (algorithm {recipe.name}) needs episodes that are played one by one: choose "
+                "rollout.sampler={name: independent} and no rollout.max_env_steps"
+            )
+        check_plans(env, config.env.id, what)
+
+
 def make_rollout(
     config: Config,
     recipe: Recipe,
@@ -62,6 +90,7 @@ def make_rollout(
             concurrency=settings.concurrency,
             max_retries=settings.max_retries,
             threads=settings.threads,
+            roll_in=choose_roll_in(config, recipe),
         )
     return BranchingRollout(
         env_factory,

@@ -16,7 +16,7 @@ from agentrl.errors import ConfigError
 from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
 from agentrl.rollout import FallibleExpert
 from agentrl.trainer.config import Config
-from agentrl.trainer.sampling import check_sampler, choose_sampler
+from agentrl.trainer.sampling import check_help, check_sampler, choose_sampler
 
 
 def env_factory(config: Config) -> Callable[[], TextEnv]:
@@ -78,6 +78,7 @@ def check_algorithm(config: Config) -> Recipe:
         if reason:
             raise ConfigError(f"algorithm {recipe.name} needs {need}: {reason}; choose another algorithm.name")
     check_sampler(config, sampler, env)
+    check_help(config, recipe, sampler, env)
     env.close()
     return recipe
 
