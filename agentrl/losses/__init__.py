@@ -33,6 +33,7 @@ from agentrl.losses.off_policy import rec as rec
 from agentrl.losses.policy_gradient import PolicyLoss as PolicyLoss
 from agentrl.losses.policy_gradient import policy_loss as policy_loss
 from agentrl.losses.ratio import log_ratio as log_ratio
+from agentrl.losses.value import value_loss as value_loss
 from agentrl.losses.variants import aepo as aepo
 from agentrl.losses.variants import cispo as cispo
 from agentrl.losses.variants import gspo as gspo

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agentrl.losses.value import value_loss
+from agentrl.losses import value_loss
 from agentrl.trainer import distributed
 from agentrl.trainer.batch import (
     Batch,

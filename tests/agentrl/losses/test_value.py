@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agentrl.losses.value import value_loss
+from agentrl.losses import value_loss
 
 
 def test_without_a_clip_it_is_half_the_squared_distance() -> None:
