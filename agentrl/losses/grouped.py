@@ -40,7 +40,7 @@ class Members:
 
     def groups(self) -> Iterator[Tensor]:
         """Yield the indices of each group's episodes."""
-        for group in self.group_I.unique():
+        for group in torch.unique(self.group_I):
             yield (self.group_I == group).nonzero().squeeze(1)
 
 

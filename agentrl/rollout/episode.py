@@ -3,14 +3,14 @@
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.context.base import Context, Feed
 from agentrl.engines.base import Completion, Engine, SamplingParams
-from agentrl.env import Outcome, TextEnv
+from agentrl.env import Expert, Outcome, TextEnv
 from agentrl.errors import TaskNotFoundError
 from agentrl.rollout.demonstrations import completion_of
 from agentrl.rollout.group import EpisodeSpec
@@ -80,7 +80,7 @@ async def play_episode(
         if roll_in is not None:
             guided = await _guide(env, context, record, roll_in, spec, limits, call)
         if guided:
-            speaker.recall(record.held)
+            speaker.recall(record.told)
         while not record.is_over and await play_turn(env, speaker, record, params, limits, call=call):
             pass
     except Accident as accident:
@@ -106,7 +106,7 @@ async def _guide(
       DataError: the tokenizer cannot write an action.
     """
     with boundary(Outcome.ENV_ERROR, "in the roll-in's plan"):
-        count, guide = await call(roll_in.draw, env, spec.env_seed)
+        count, guide = cast(tuple[int, Expert], await call(roll_in.draw, env, spec.env_seed))
     for turn in range(count):
         if record.is_over:
             return turn

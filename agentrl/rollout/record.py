@@ -49,7 +49,7 @@ class EpisodeRecord:
         self._observation, self.info = observation, cast(Info, info)
 
     @property
-    def held(self) -> NDArray[np.int32]:
+    def told(self) -> NDArray[np.int32]:
         """Ids of the latest training sequence: what a session that heard everything holds."""
         return self._conversation.sequences()[-1].ids_L
 

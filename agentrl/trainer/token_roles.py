@@ -18,7 +18,8 @@ from agentrl.trainer.batch import Sample
 def is_decision(sample: Sample) -> NDArray[np.bool_]:
     """Return which scored tokens are the first that their turn sampled, shape (L,)."""
     before_L = np.append(-1, sample.rows_L[:-1])
-    return (sample.rows_L >= 0) & (sample.rows_L != before_L) & np.isfinite(sample.advantages_L)
+    is_first_L: NDArray[np.bool_] = (sample.rows_L >= 0) & (sample.rows_L != before_L)
+    return is_first_L & np.isfinite(sample.advantages_L)
 
 
 def weigh_decisions(samples: Sequence[Sample], coefficient: float) -> list[Sample]:
