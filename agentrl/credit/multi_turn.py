@@ -34,11 +34,10 @@ def mt_grpo(
     """
     check_gamma(gamma)
     turn_reward_N = base_advantages(table, turn_reward)
-    order_N, group_M, groups = table.order_N, table.group_M, table.num_groups
+    group_M, groups = table.group_M, table.num_groups
     outcome_M = episode_returns(table)
     outcome_N = normalise(outcome_M, group_M, groups, eps=eps)[table.trajectory_N]
-    to_go_N = np.empty(len(table))
-    to_go_N[order_N] = suffix_scan(turn_reward_N[order_N], float(gamma), table.left_N[order_N])
+    to_go_N = table.to_go(turn_reward_N, gamma)
     key_N, count = pair(table.group_N, table.turn_N)
     advantage_N = outcome_N + turn_weight * np.where(table.left_N > 0, normalise(to_go_N, key_N, count, eps=eps), 0.0)
     total_M = outcome_M + sums(turn_reward_N, table.trajectory_N, table.num_trajectories)

@@ -1,8 +1,6 @@
 """Returns: what a turn, or a whole trajectory, earned."""
 
-import numpy as np
-
-from agentrl.credit.segments import FloatN, suffix_scan, sums
+from agentrl.credit.segments import FloatN, sums
 from agentrl.credit.table import TurnTable, scored_rows
 from agentrl.errors import ConfigError
 
@@ -34,13 +32,9 @@ def discounted_returns(table: TurnTable, gamma: float) -> FloatN:
     array([2., 2., 4.])
     """
     check_gamma(gamma)
-    returns_N = np.empty(len(table))
-    order_N = table.order_N
-    returns_N[order_N] = suffix_scan(table.reward_N[order_N], float(gamma), table.left_N[order_N])
-    return returns_N
+    return table.to_go(table.reward_N, gamma)
 
 
 def episode_returns(table: TurnTable) -> FloatN:
     """Undiscounted sum of the rewards of each trajectory, shape (M,), added in time order."""
-    order_N = table.order_N
-    return sums(table.reward_N[order_N], table.trajectory_N[order_N], table.num_trajectories)
+    return sums(table.in_time(table.reward_N), table.in_time(table.trajectory_N), table.num_trajectories)

@@ -66,13 +66,17 @@ def tuples(columns: Sequence[IntN]) -> tuple[IntN, int]:
     return codes_N, count
 
 
+def is_sorted_by(first_N: IntN, second_N: IntN) -> bool:
+    """Return whether the rows ascend by (first, second), both codes from 0, and no two pairs are equal."""
+    key_N = first_N * (int(second_N.max(initial=0)) + 1) + second_N
+    return bool((key_N[1:] > key_N[:-1]).all())
+
+
 def order_by(first_N: IntN, second_N: IntN) -> IntN:
     """Return the rows sorted by (first, second), both codes from 0; rows with equal pairs keep their order."""
     if not len(first_N):
         return np.zeros(0, dtype=np.int64)
     key_N = first_N * (int(second_N.max()) + 1) + second_N
-    if (key_N[1:] > key_N[:-1]).all():  # in order already, as a sampler writes them
-        return np.arange(len(key_N))
     span = int(key_N.max()) + 1
     if span <= TABLE_FACTOR * len(key_N):
         row_of_key = np.full(span, -1, dtype=np.int64)

@@ -15,8 +15,10 @@ from typing import Any, Self, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from agentrl.credit.segments import BoolN, FloatN, IntN, dense, order_by
+from agentrl.credit.segments import BoolN, FloatN, IntN, dense, is_sorted_by, order_by, suffix_scan
 from agentrl.errors import DataError
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 ROOT = -1
 """Code that stands for what came before the first turn of an episode."""
@@ -92,6 +94,7 @@ class TurnTable:
       logprob_N: mean token log-prob of the turn under the old policy; or None.
       order_N: rows sorted by trajectory, then turn.
       left_N: for each row, how many turns follow it in its trajectory.
+      is_sorted: ``order_N`` is the order of the rows.
     """
 
     group_N: IntN
@@ -113,6 +116,7 @@ class TurnTable:
     logprob_N: FloatN | None = None
     order_N: IntN
     left_N: IntN
+    is_sorted: bool
 
     @classmethod
     def from_columns(
@@ -161,7 +165,7 @@ class TurnTable:
         trajectory_N, trajectory_labels = intern(trajectory)
         group_N, group_labels = intern(group)
         action_N, action_labels = (None, ()) if action is None else intern(action)
-        order_N, left_N = _layout(trajectory_N, turn_N, trajectory_labels)
+        order_N, left_N, is_sorted = _layout(trajectory_N, turn_N, trajectory_labels)
         table = cls(
             group_N=group_N,
             group_labels=group_labels,
@@ -177,6 +181,7 @@ class TurnTable:
             **numbers,
             order_N=order_N,
             left_N=left_N,
+            is_sorted=is_sorted,
         )
         for name in ("group", "parent", "branch_turn"):
             if name in given:
@@ -216,6 +221,19 @@ class TurnTable:
         row_N[self.order_N[goes_on + 1]] = self.order_N[goes_on]
         return row_N
 
+    def in_time(self, column_N: NDArray[Scalar]) -> NDArray[Scalar]:
+        """Return a column in the order of trajectory and turn."""
+        return column_N if self.is_sorted else column_N[self.order_N]
+
+    def to_go(self, value_N: FloatN, gamma: float) -> FloatN:
+        """Return the discounted sum of the values from each turn to the end of its trajectory, shape (N,)."""
+        sum_N = suffix_scan(self.in_time(value_N), float(gamma), self.in_time(self.left_N))
+        if self.is_sorted:
+            return sum_N
+        total_N = np.empty(len(self))
+        total_N[self.order_N] = sum_N
+        return total_N
+
     def look_back(self, code_N: IntN, depth: int) -> list[IntN]:
         """Return the codes of each turn, of the turn before, .. (``depth`` columns); `ROOT` before the first turn."""
         before_N, row_N = self.before_N, np.arange(len(self))
@@ -249,7 +267,8 @@ class TurnTable:
                 changes[field.name] = column[keep_N]
         old_trajectory_N = changes["trajectory_N"]
         changes["trajectory_N"], size = dense(old_trajectory_N)
-        changes["order_N"], changes["left_N"] = _layout(changes["trajectory_N"], changes["turn_N"], range(size))
+        order_N, left_N, is_sorted = _layout(changes["trajectory_N"], changes["turn_N"], range(size))
+        changes |= {"order_N": order_N, "left_N": left_N, "is_sorted": is_sorted}
         if self.parent_N is not None:
             changes["parent_N"] = _renumber_parents(changes["parent_N"], old_trajectory_N, self.num_trajectories)
         return dataclasses.replace(self, **changes)
@@ -355,12 +374,16 @@ def _states(anchor: Column | None, next_anchor: Column | None) -> dict[str, Any]
     return {"anchor_N": codes[: len(anchor)], "next_anchor_N": codes[len(anchor) :], "anchor_labels": labels}
 
 
-def _layout(trajectory_N: IntN, turn_N: IntN, labels: Sequence[Hashable]) -> tuple[IntN, IntN]:
-    """Return the rows in time order and the number of later turns of each row.
+def _layout(trajectory_N: IntN, turn_N: IntN, labels: Sequence[Hashable]) -> tuple[IntN, IntN, bool]:
+    """Return the rows in time order, the number of later turns of each row, and whether they are in order already.
 
     Raises:
       DataError: a trajectory has the same turn twice.
     """
+    end_M = np.bincount(trajectory_N, minlength=len(labels)).cumsum()
+    if is_sorted_by(trajectory_N, turn_N):  # as a sampler writes them
+        rows = np.arange(len(turn_N))
+        return rows, end_M[trajectory_N] - 1 - rows, True
     order_N = order_by(trajectory_N, turn_N)
     sorted_trajectory = trajectory_N[order_N]
     same = (sorted_trajectory[1:] == sorted_trajectory[:-1]) & (turn_N[order_N[1:]] == turn_N[order_N[:-1]])
@@ -369,10 +392,9 @@ def _layout(trajectory_N: IntN, turn_N: IntN, labels: Sequence[Hashable]) -> tup
         one, two = sorted((int(order_N[at]), int(order_N[at + 1])))
         name = labels[trajectory_N[one]]
         raise DataError(f"rows {one} and {two} are both turn {turn_N[one]} of trajectory {name!r}: give each turn once")
-    end_M = np.bincount(trajectory_N, minlength=len(labels)).cumsum()
     left_N = np.empty(len(order_N), dtype=np.int64)
     left_N[order_N] = end_M[sorted_trajectory] - 1 - np.arange(len(order_N))
-    return order_N, left_N
+    return order_N, left_N, False
 
 
 def _parents(
