@@ -107,7 +107,7 @@ def run_arms(
         for arm, overrides in ARMS.items():
             folder = (directory / f"seed-{seed}" / arm.lower()).resolve()
             common = [f"run.seed={seed}", f"policy.path={warm}", "warm_start.steps=0", f"run.iterations={iterations}"]
-            common += [f"eval.every={max(1, iterations // 5)}", "eval.greedy=false"]
+            common += [f"eval.every={max(1, iterations // 5)}", "eval.greedy=false", "update.keep_groups=true"]
             curves[arm].append(curve(folder, results(config, folder, [*common, *overrides])))
     return curves
 
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--warm-starts", type=Path, default=Path("runs/learning"))
     parser.add_argument("--directory", type=Path, default=Path("runs/branching-study"))
     parser.add_argument("--config", type=Path, default=ROOT / "examples" / "quickstart.yaml")
-    parser.add_argument("--iterations", type=int, default=60)
+    parser.add_argument("--iterations", type=int, default=40)
     arguments = parser.parse_args()
     arguments.directory.mkdir(parents=True, exist_ok=True)
     curves = run_arms(

@@ -200,6 +200,9 @@ class UpdateConfig(Section):
     minibatches: int = Field(4, gt=0, description="updates per epoch over an iteration's turns")
     epochs: int = Field(1, gt=0)
     token_budget: int = Field(8192, gt=0, description="tokens per forward pass; larger batches accumulate")
+    keep_groups: bool | None = Field(
+        None, description="minibatches of whole groups; null: where the sampler forks episodes, which share most"
+    )
     merge_prefixes: Literal["auto", "always", "never"] = Field(
         "auto", description="compute what sequences share at their beginnings once; auto: where it saves enough"
     )

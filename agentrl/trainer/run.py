@@ -43,7 +43,7 @@ from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_pol
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
 from agentrl.trainer.reference import begin_reference, resume_reference
-from agentrl.trainer.sampling import make_rollout
+from agentrl.trainer.sampling import keeps_groups, make_rollout
 from agentrl.trainer.scaffold import is_hinted
 from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
 from agentrl.trainer.token_credit import Credit, assign_token_credit
@@ -335,6 +335,7 @@ class Run:
             loss,
             self.config.rollout.temperature,
             most_tokens(self.config, self._max_turns),
+            keeps_groups(self.config, self.recipe),
         )
 
     def _make_critic(self) -> Critic | None:

@@ -69,6 +69,12 @@ def check_help(config: Config, recipe: Recipe, sampler: Sampler, env: TextEnv) -
         check_plans(env, config.env.id, what)
 
 
+def keeps_groups(config: Config, recipe: Recipe) -> bool:
+    """Return whether minibatches are made of whole groups: as configured, or where branches share their beginnings."""
+    wish = config.update.keep_groups
+    return choose_sampler(config, recipe).branches if wish is None else wish
+
+
 def make_rollout(
     config: Config,
     recipe: Recipe,

@@ -67,6 +67,8 @@ class Updater:
       loss: the algorithm's loss settings.
       temperature: that the samples were drawn at.
       most_tokens: that a sequence can have sampled; the "constant" aggregation divides by it.
+      keep_groups: make minibatches of whole groups, so that what their members share is computed once. A loss over
+        groups has it so anyway.
     """
 
     model: Any
@@ -76,6 +78,7 @@ class Updater:
     loss: LossSettings
     temperature: float = 1.0
     most_tokens: int = 1
+    keep_groups: bool = False
 
     def run(self, samples: Sequence[Sample], *, lr: float, rng: np.random.Generator) -> dict[str, float]:
         """Make ``epochs x minibatches`` updates from this process's samples; return means over all processes.
@@ -89,9 +92,10 @@ class Updater:
         totals: dict[str, float] = {}
         norms = []
         for _ in range(self.config.epochs):
-            groups = self.loss.group_loss is not None
-            for minibatch in mini_batches(samples, self.config.minibatches, rng, keep_groups=groups):
-                if groups:
+            over_groups = self.loss.group_loss is not None
+            keep_groups = self.keep_groups or over_groups
+            for minibatch in mini_batches(samples, self.config.minibatches, rng, keep_groups=keep_groups):
+                if over_groups:
                     minibatch = self._weigh_groups(minibatch)
                 scored = float(sum(sample.num_scored for sample in minibatch))
                 tokens, sequences = distributed.all_sum([scored, float(len(minibatch))])

@@ -7,8 +7,8 @@ import pytest
 from agentrl.algorithms.base import make_recipe
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
-from agentrl.trainer.config import Config, parse_config
-from agentrl.trainer.sampling import choose_sampler
+from agentrl.trainer.config import Config, UpdateConfig, parse_config
+from agentrl.trainer.sampling import choose_sampler, keeps_groups
 from agentrl.trainer.setup import check_algorithm
 from agentrl_envs.maze import MazeEnv
 
@@ -36,6 +36,15 @@ def test_transforms_take_that_of_their_base() -> None:
 def test_the_configured_sampler_comes_first() -> None:
     config = config_for("gigpo", sampler={"name": "arpo", "beam": 3})
     assert choose_sampler(config, check_algorithm(config)).model_dump()["beam"] == 3
+
+
+@pytest.mark.parametrize(("algorithm", "kept"), [("grpo", False), ("arpo", True)])
+def test_minibatches_are_of_whole_groups_where_episodes_share_most(algorithm: str, kept: bool) -> None:
+    recipe = make_recipe({"name": algorithm})
+    assert keeps_groups(config_for(algorithm), recipe) is kept
+    for wish in (True, False):
+        config = config_for(algorithm).model_copy(update={"update": UpdateConfig(keep_groups=wish)})
+        assert keeps_groups(config, recipe) is wish
 
 
 @pytest.mark.parametrize(
