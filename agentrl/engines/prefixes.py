@@ -116,7 +116,6 @@ class SharedRows:
         A pass of many tokens a row reads them through one fused kernel, for which a copy is cheap.
         """
         batch, heads, context, width = keys.shape
-        batch, heads, context, width = keys.shape
         shape = (batch, heads, self.width + context, width)
         both_keys, both_values = keys.new_zeros(shape), values.new_zeros(shape)
         both_keys[:, :, self.width :], both_values[:, :, self.width :] = keys, values
