@@ -36,6 +36,14 @@ class Transform(Recipe):
         """Return its own sampler, or the base's where it has none."""
         return self.sampler if self.sampler != "independent" else self._inner.samples_with()
 
+    def roll_in(self) -> dict[str, Any] | None:
+        """Return the base's guide."""
+        return self._inner.roll_in()
+
+    def hint_levels(self, progress: float) -> int:
+        """Return the base's hints."""
+        return self._inner.hint_levels(progress)
+
     def observe(self, table: TurnTable) -> None:
         """Let the base remember."""
         self._inner.observe(table)

@@ -13,6 +13,7 @@ from agentrl.algorithms.base import Need, Recipe
 from agentrl.algorithms.grpo import GRPO
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
+from agentrl.policy import load_policy, save_policy
 from agentrl.trainer.checkpoint import latest_checkpoint, load_memory
 from agentrl.trainer.loop import run_training
 from agentrl.trainer.run import Run
@@ -138,6 +139,42 @@ def test_memory_goes_through_a_checkpoint(policy: Path, tmp_path: Path) -> None:
     assert folder is not None and load_memory(folder, "algorithm") == remembered
     with Run(config, resume=True) as run:
         assert run.recipe.state_dict() == remembered
+
+
+def test_salsa_is_held_by_the_average_of_two_policies(policy: Path, tmp_path: Path) -> None:
+    other, tokenizer = load_policy(str(policy), dtype="float32")
+    with torch.no_grad():
+        for weight in other.parameters():
+            weight += 0.1
+    save_policy(tmp_path / "other", other, tokenizer)
+    algorithm = {"name": "salsa", "other": str(tmp_path / "other"), "share": 0.25}
+    config = config_for(tmp_path / "run", policy, algorithm=algorithm)
+    assert check_algorithm(config).name == "salsa"
+    with Run(config, resume=False) as run:
+        run.warm_start()
+        assert run.updater is not None and run.updater.reference is not None
+        for own, mixed in zip(run.model.parameters(), run.updater.reference.parameters(), strict=True):
+            torch.testing.assert_close(mixed, own + 0.025)
+        played = run.collect().trajectories
+        metrics = run.update(played, run.assign_credit(played))
+        run.progress.iteration += 1
+        run.checkpoint()
+    assert metrics["ref_kl"] > 0 and metrics["grad_norm"] > 0
+    with Run(config, resume=True) as resumed:
+        assert resumed.updater is not None and resumed.updater.reference is not None
+        kept = zip(run.updater.reference.parameters(), resumed.updater.reference.parameters(), strict=True)
+        assert all(one.equal(other) for one, other in kept)
+
+
+def test_loss_settings_follow_the_progress_of_the_run(policy: Path, tmp_path: Path) -> None:
+    changes = {"algorithm": {"name": "mdpo", "step_size": 0.8}, "loss": {"kl_kind": "k2"}}
+    config = config_for(tmp_path / "run", policy, run={"iterations": 4, "save_trajectories_every": 0}, **changes)
+    with Run(config, resume=False) as run:
+        sizes = []
+        for run.progress.iteration in range(4):
+            sizes.append(run._loss().options["step_size"])
+            assert run._loss().kl_kind == "k2"
+    np.testing.assert_allclose(sizes, [0.8, 0.6, 0.4, 0.2])
 
 
 def test_most_tokens_of_a_sequence(tmp_path: Path) -> None:
