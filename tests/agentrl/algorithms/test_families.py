@@ -40,6 +40,10 @@ def vineppo(table: TurnTable) -> NDArray[np.float64]:
     return np.where(table.need("parent") < 0, advantage_N, np.nan)
 
 
+def episode_returns(table: TurnTable) -> NDArray[np.float64]:
+    return np.bincount(table.trajectory_N, table.reward_N)[table.trajectory_N]
+
+
 CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "grpo": ({}, credit.grpo),
     "dr_grpo": ({}, credit.dr_grpo),
@@ -84,6 +88,13 @@ CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "arpo hard": ({"mode": "hard", "base": "rloo"}, lambda t: credit.branch_attribution(t, base=credit.rloo)),
     "aepo": ({}, credit.grpo),
     "vineppo": ({}, vineppo),
+    "mdpo": ({}, credit.grpo),
+    "hapo": ({"outlier": 1.5}, lambda t: credit.hapo(t, outlier=1.5)),
+    "brpo": ({"tie": 0.0, "seed": 3}, lambda t: credit.brpo(t, seed=3, tie=0.0)),
+    "thinkless": ({}, credit.dr_grpo),
+    "salsa": ({}, credit.grpo),
+    **{name: ({}, episode_returns) for name in ("drpo", "trpa", "p3o")},
+    **{name: ({}, credit.grpo) for name in ("dr_po", "rlgf", "scaf_grpo")},
 }
 
 
@@ -110,6 +121,37 @@ def test_transforms_of_branches_differ_from_their_base_on_a_forest() -> None:
         assert not np.allclose(make_recipe({"name": name}).advantages(FOREST), credit.grpo(FOREST))
     hard = make_recipe({"name": "arpo", "mode": "hard"}).advantages(FOREST)
     assert not np.allclose(hard, credit.grpo(FOREST))
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"name": "mdpo", "step_size": 2.0}, {"options": {"step_size": 1.0, "dialect": "paper"}}),
+        ({"name": "mdpo", "anneal": False}, {"options": {"step_size": 1.0, "dialect": "paper"}}),
+        (
+            {"name": "hapo", "pivot": 0.7},
+            {"options": {"redistribution": 1.0, "widening": 1.0}, "uncertainty_pivot": 0.7},
+        ),
+        ({"name": "thinkless"}, {"decision_coef": 1e-3, "kl_coef": 1e-3}),
+        ({"name": "p3o", "joint": True}, {"group_loss": "p3o", "group_options": {"clip": 0.2, "joint": True}}),
+        (
+            {"name": "trpa"},
+            {"group_options": {"threshold": 0.0, "beta": 0.1, "top": 2.5}, "options": {"old_kl": 0.001}},
+        ),
+        ({"name": "grpo"}, {"options": {}, "group_loss": None, "decision_coef": None, "uncertainty_pivot": None}),
+    ],
+    ids=lambda value: value.get("name", ""),
+)
+def test_options_reach_the_loss(options: dict[str, Any], expected: dict[str, Any]) -> None:
+    loss = make_recipe(options).loss_at(0.5)
+    assert {key: getattr(loss, key) for key in expected} == expected
+
+
+def test_transforms_take_the_help_of_their_base() -> None:
+    assert make_recipe({"name": "salt", "base": "dr_po"}).roll_in() == make_recipe({"name": "dr_po"}).roll_in()
+    assert make_recipe({"name": "salt", "base": "scaf_grpo"}).hint_levels(0.2) == 4
+    plain = make_recipe({"name": "salt"})
+    assert plain.roll_in() is None and plain.hint_levels(1.0) == 0
 
 
 # -- critics -----------------------------------------------------------------------------------------------------------
