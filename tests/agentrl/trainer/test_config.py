@@ -119,14 +119,14 @@ def test_digest_is_of_what_decides_the_numbers(tmp_path: Path) -> None:
 
 
 def test_only_foreign_options_are_untyped() -> None:
-    """Sections are typed all the way down: a dictionary without a type is an environment's or an algorithm's."""
+    """Sections are typed all the way down: a dictionary without a type is an environment's, an algorithm's or a sampler's."""
     untyped = [
         (name, key)
         for name, field in Config.model_fields.items()
         for key, inner in getattr(field.annotation, "model_fields", {name: field}).items()
         if inner.annotation == dict[str, Any]
     ]
-    assert untyped == [("env", "kwargs"), ("algorithm", "algorithm")]
+    assert untyped == [("env", "kwargs"), ("algorithm", "algorithm"), ("rollout", "sampler")]
 
 
 def test_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
