@@ -119,7 +119,7 @@ def test_digest_is_of_what_decides_the_numbers(tmp_path: Path) -> None:
 
 
 def test_only_foreign_options_are_untyped() -> None:
-    """Sections are typed all the way down: a dictionary without a type is an environment's, an algorithm's or a sampler's."""
+    """Sections are typed all the way down: an untyped dictionary is an environment's, an algorithm's or a sampler's."""
     untyped = [
         (name, key)
         for name, field in Config.model_fields.items()
