@@ -70,7 +70,7 @@ def resolution(gaps: Sequence[float]) -> str:
         return "one seed says nothing about the spread between seeds"
     visible = (1.96 + 0.84) * stdev(gaps)
     found = abs(mean(gaps))
-    needed = f"{math.ceil((visible / found) ** 2)} seeds" if found else "no number of seeds"
+    needed = f"{max(2, math.ceil((visible / found) ** 2))} seeds" if found else "no number of seeds"
     return f"visible from {100 * visible / math.sqrt(len(gaps)):.1f} points on; the one found would take {needed}"
 
 
