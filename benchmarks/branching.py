@@ -50,10 +50,7 @@ class Measured:
 
 
 def build(args: argparse.Namespace) -> Any:
-    """Return a random model, by default of 1.2 M parameters in the proportions of Qwen3-0.6B.
-
-    Those are: query heads twice as wide as the hidden state together, and half as many heads of keys and values.
-    """
+    """Return a random model, by default of 3.7 M parameters in 4 layers, with two query heads for each KV head."""
     config = Qwen3Config(
         vocab_size=args.vocab,
         hidden_size=args.hidden,
@@ -206,7 +203,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("prompt", 310), ("observed", 110), ("generated", 40), ("prefix", 1100)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("hidden", 128), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("head-dim", 64)):
+    for name, default in (("hidden", 256), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("head-dim", 64)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("vocab", 2048), ("repeats", 3), ("steps", 12)):
         parser.add_argument(f"--{name}", type=int, default=default)
