@@ -25,6 +25,11 @@ class Session:
     is_lost: bool = False
 
     @property
+    def is_busy(self) -> bool:
+        """A turn is being sampled."""
+        return self.request is not None
+
+    @property
     def own_length(self) -> int:
         """Positions in the slot."""
         return self.length - self.prefix.length

@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams, check_fork_length
+from agentrl.engines.handles import Handles, room_after
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel, refuse_unsupported
 from agentrl.engines.prefixes import NO_PREFIX, SharedRows
@@ -99,8 +100,7 @@ class TransformersEngine:
         self._state = SlotState(max_sessions, max_context, weight.device)
         self._rules = StopRules(tokenizer, model.config.vocab_size, weight.device)
         self._free = list(range(max_sessions))
-        self._sessions: dict[int, Session] = {}
-        self._next_handle = 0
+        self._sessions: Handles[Session] = Handles()
         self._waiting: list[Request] = []
         self._running: dict[int, Request] = {}
         self._batch: _Batch | None = None
@@ -142,9 +142,9 @@ class TransformersEngine:
     @property
     def kv_bytes(self) -> int:
         """Memory of the keys and values that open sessions hold: what is shared counts once."""
-        blocks = {piece.block for session in self._sessions.values() for piece in session.prefix.pieces}
+        blocks = {piece.block for session in self._sessions for piece in session.prefix.pieces}
         own = 0
-        for session in self._sessions.values():
+        for session in self._sessions:
             is_running = self._running.get(session.slot) is session.request is not None
             length = int(self._state.host_lengths_K[session.slot]) if is_running else session.length
             own += length - session.prefix.length
@@ -166,9 +166,7 @@ class TransformersEngine:
         session = Session(heapq.heappop(self._free))
         uniforms = generator(seed, "engine").random(self._max_context, dtype=np.float32)
         self._state.uniforms_KS[session.slot] = torch.from_numpy(uniforms).to(self._device)
-        self._next_handle += 1
-        self._sessions[self._next_handle] = session
-        return self._next_handle
+        return self._sessions.add(session)
 
     def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
         """Begin a session that continues from the first ``length`` ids of ``session`` (None: all of them).
@@ -179,7 +177,7 @@ class TransformersEngine:
         Raises:
           EngineError: unknown or busy session, all slots are taken, or ``length`` is not in 1 to the ids held.
         """
-        parent = self._idle_session(session)
+        parent = self._sessions.idle(session)
         held = check_fork_length(length, len(parent.ids))
         handle = self.open(seed)
         child = self._sessions[handle]
@@ -204,7 +202,7 @@ class TransformersEngine:
         Raises:
           EngineError: unknown session.
         """
-        released = self._session(session)
+        released = self._sessions[session]
         if released.request is not None:
             released.request.future.cancel()
             self._drop(released.request)
@@ -218,7 +216,7 @@ class TransformersEngine:
           EngineError: unknown, busy or lost session, no ids or ids outside the vocabulary, or no room to sample a
             token after them; or the model failed, which loses the sessions that were generating.
         """
-        request = self._admit(self._idle_session(session), np.asarray(new_ids, np.int64), params)
+        request = self._admit(self._sessions.idle(session), np.asarray(new_ids, np.int64), params)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())
         try:
@@ -228,32 +226,10 @@ class TransformersEngine:
                 self._drop(request)
                 request.session.is_lost = True
 
-    def _session(self, handle: int) -> Session:
-        if handle not in self._sessions:
-            raise EngineError(f"no session {handle}: it was never opened or has been released")
-        return self._sessions[handle]
-
-    def _idle_session(self, handle: int) -> Session:
-        session = self._session(handle)
-        if session.is_lost:
-            raise EngineError(f"session {handle} was interrupted in the middle of a turn: release it")
-        if session.request is not None:
-            raise EngineError(f"session {handle} is still sampling a turn: await it first")
-        return session
-
     def _admit(self, session: Session, ids: NDArray[np.int64], params: SamplingParams) -> Request:
-        vocab_size = self._model.config.vocab_size
-        if ids.ndim != 1 or not len(ids):
-            raise EngineError(f"new_ids must be a non-empty vector of ids, got shape {ids.shape}")
-        if ids.min() < 0 or ids.max() >= vocab_size:
-            raise EngineError(f"new_ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size} ids")
-        start = len(session.ids) + len(ids) - 1
-        room = self._max_context - 1 - start
-        if room < 1:
-            raise EngineError(
-                f"{len(ids)} new ids after {len(session.ids)} leave no room to sample in a context "
-                f"of {self._max_context}: raise max_context or shorten the observation"
-            )
+        vocab_size, held = self._model.config.vocab_size, len(session.ids)
+        room = room_after(ids, held, vocab_size=vocab_size, max_context=self._max_context)
+        start = held + len(ids) - 1
         end = start + min(params.max_tokens, room)
         rule = self._rules.index(params)
         future = asyncio.get_running_loop().create_future()

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams, check_fork_length
+from agentrl.engines.handles import Handles, room_after
 from agentrl.engines.vllm_library import InProcessVllm, Library, SampledTurn
 from agentrl.errors import EngineError
 from agentrl.seeding import derive, generator
@@ -31,6 +32,11 @@ class _Session:
     ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
     turn: "_Turn | None" = None
     is_lost: bool = False
+
+    @property
+    def is_busy(self) -> bool:
+        """A turn is being sampled."""
+        return self.turn is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -76,8 +82,7 @@ class VllmEngine:
         self._tokenizer = tokenizer
         self._max_context = max_context
         self._tolerance = tolerance
-        self._sessions: dict[int, _Session] = {}
-        self._next_handle = 0
+        self._sessions: Handles[_Session] = Handles()
         self._turns: dict[str, _Turn] = {}
         self._num_turns = 0
         self._task: asyncio.Task[None] | None = None
@@ -189,7 +194,7 @@ class VllmEngine:
 
     def open(self, seed: int) -> int:
         """Begin an empty session whose sampling is seeded by ``seed``; return its handle."""
-        return self._add(_Session(seed))
+        return self._sessions.add(_Session(seed))
 
     def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
         """Begin a session that continues from the first ``length`` ids of ``session`` (None: all of them).
@@ -197,8 +202,8 @@ class VllmEngine:
         Raises:
           EngineError: unknown, busy or lost session, or ``length`` is not in 1 to the number of ids held.
         """
-        ids = self._idle_session(session).ids
-        return self._add(_Session(seed, ids[: check_fork_length(length, len(ids))]))
+        ids = self._sessions.idle(session).ids
+        return self._sessions.add(_Session(seed, ids[: check_fork_length(length, len(ids))]))
 
     def release(self, session: int) -> None:
         """Forget a session; a turn it is sampling is cancelled.
@@ -206,7 +211,7 @@ class VllmEngine:
         Raises:
           EngineError: unknown session.
         """
-        turn = self._session(session).turn
+        turn = self._sessions[session].turn
         if turn is not None:
             turn.future.cancel()
             self._drop(turn)
@@ -219,7 +224,7 @@ class VllmEngine:
           EngineError: unknown, busy or lost session, no ids or ids outside the vocabulary, no room to sample a token
             after them, sampling that vLLM cannot do; or vLLM failed, which loses the sessions that were generating.
         """
-        turn = self._admit(self._idle_session(session), np.asarray(new_ids, np.int32), params)
+        turn = self._admit(self._sessions.idle(session), np.asarray(new_ids, np.int32), params)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._run())
         try:
@@ -228,35 +233,13 @@ class VllmEngine:
             if turn.session.turn is turn:
                 self._drop(turn)
 
-    def _add(self, session: _Session) -> int:
-        self._next_handle += 1
-        self._sessions[self._next_handle] = session
-        return self._next_handle
-
-    def _session(self, handle: int) -> _Session:
-        if handle not in self._sessions:
-            raise EngineError(f"no session {handle}: it was never opened or has been released")
-        return self._sessions[handle]
-
-    def _idle_session(self, handle: int) -> _Session:
-        session = self._session(handle)
-        if session.is_lost:
-            raise EngineError(f"session {handle} was interrupted in the middle of a turn: release it")
-        if session.turn is not None:
-            raise EngineError(f"session {handle} is still sampling a turn: await it first")
-        return session
-
     def _admit(self, session: _Session, ids: NDArray[np.int32], params: SamplingParams) -> _Turn:
         if self._fault:
             raise EngineError(f"the engine samples nothing: {self._fault}")
-        self._check(ids, params)
+        held = len(session.ids)
+        room = room_after(ids, held, vocab_size=self._library.vocab_size, max_context=self._max_context)
+        self._check(params)
         prompt = np.concatenate([session.ids, ids])
-        room = self._max_context - len(prompt)
-        if room < 1:
-            raise EngineError(
-                f"{len(ids)} new ids after {len(session.ids)} leave no room to sample in a context of "
-                f"{self._max_context}: raise max_context or shorten the observation"
-            )
         self._num_turns += 1
         turn = _Turn(str(self._num_turns), session, params.max_tokens, asyncio.get_running_loop().create_future())
         budget = replace(params, max_tokens=min(params.max_tokens, room))
@@ -265,12 +248,8 @@ class VllmEngine:
         self._turns[turn.name] = turn
         return turn
 
-    def _check(self, ids: NDArray[np.int32], params: SamplingParams) -> None:
+    def _check(self, params: SamplingParams) -> None:
         size = self._library.vocab_size
-        if ids.ndim != 1 or not len(ids):
-            raise EngineError(f"new_ids must be a non-empty vector of ids, got shape {ids.shape}")
-        if ids.min() < 0 or ids.max() >= size:
-            raise EngineError(f"new_ids reach from {ids.min()} to {ids.max()}; the vocabulary has {size} ids")
         for token in params.stop_token_ids:
             if not 0 <= token < size:
                 raise EngineError(f"stop token {token} lies outside the vocabulary of {size}")
