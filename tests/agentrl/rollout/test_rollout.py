@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,15 @@ def test_misuse_is_raised_as_it_is(context: Context) -> None:
     assert engine.num_open == 0
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler of Ctrl-C, which a process started in the background does not have."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("threads", [False, True])
 def test_ctrl_c_passes_through_and_leaves_nothing_behind(context: Context, threads: bool) -> None:
     pressed = threading.Lock()  # once: a second Ctrl-C would interrupt whatever runs by then, pytest included
