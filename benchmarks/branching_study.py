@@ -44,7 +44,7 @@ def curve(directory: Path, found: dict[str, Any]) -> NDArray[np.float64]:
         row = json.loads(line)
         if "environment_steps_total" in row:
             steps[row["index"]] = row["environment_steps_total"]
-    names = {0: "initial policy"} | {i: f"iteration {i}" for i in steps}
+    names = {i: f"iteration {i}" for i in steps} | {0: "initial policy"}
     points = [(steps[i], found[name]["sampled"]["success"]) for i, name in names.items() if name in found]
     return np.array(sorted(points))
 
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--warm-starts", type=Path, default=Path("runs/learning"))
     parser.add_argument("--directory", type=Path, default=Path("runs/branching-study"))
     parser.add_argument("--config", type=Path, default=ROOT / "examples" / "quickstart.yaml")
-    parser.add_argument("--iterations", type=int, default=40)
+    parser.add_argument("--iterations", type=int, default=30)
     arguments = parser.parse_args()
     arguments.directory.mkdir(parents=True, exist_ok=True)
     curves = run_arms(
