@@ -36,14 +36,15 @@ def script(name: str) -> Any:
 
 
 @pytest.mark.slow
-def test_the_figures_of_the_credit_page_are_made_by_their_script(
+def test_the_figures_of_the_credit_pages_are_made_by_their_script(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = script("make_figures")
     monkeypatch.setattr(module, "FOLDER", tmp_path)
     module.main()
     made = {path.name for path in tmp_path.iterdir()}
-    assert made == set(re.findall(r"figures/(credit_\w+\.png)", (DOCS / "credit.md").read_text()))
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "credit").glob("*.md"))
+    assert made == set(re.findall(r"figures/(credit_\w+\.png)", pages))
 
 
 def test_the_group_of_the_viewers_figure_is_a_forest_of_equal_worlds() -> None:
