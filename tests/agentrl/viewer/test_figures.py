@@ -15,10 +15,10 @@ from agentrl.viewer.layout import lay_out
 DOCS = Path(__file__).parents[3] / "docs"
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
 def test_every_figure_of_a_page_exists(page: Path) -> None:
     for figure in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", page.read_text()):
-        assert (DOCS / figure).is_file(), figure
+        assert (page.parent / figure).is_file(), figure
 
 
 def test_the_example_of_the_viewers_page_is_true() -> None:
