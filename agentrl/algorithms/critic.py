@@ -1,7 +1,7 @@
 """Algorithms with a critic: advantages of tokens from the values of the states before them."""
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,25 @@ from agentrl import credit
 from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.credit.table import TurnTable
 from agentrl.errors import ConfigError
+
+
+class Tokens(NamedTuple):
+    """The sampled tokens of an iteration, trajectory after trajectory, each column of shape (L,).
+
+    Attributes:
+      rewards: 0 but at turn ends.
+      values: the critic's, of the state before each token.
+      segments: trajectory of each token, contiguous.
+      is_turn_end: True at the last token of each turn.
+      bootstrap: value after a trajectory's last token, one or one per token.
+    """
+
+    rewards: ArrayLike
+    values: ArrayLike
+    segments: ArrayLike
+    is_turn_end: ArrayLike
+    bootstrap: ArrayLike = 0.0
+
 
 Estimate = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -35,23 +54,8 @@ class CriticRecipe(Recipe):
         raise ConfigError(f"{self.name} has no advantages without a critic: use token_advantages with its values")
 
     @abstractmethod
-    def token_advantages(
-        self,
-        rewards: ArrayLike,
-        values: ArrayLike,
-        segments: ArrayLike,
-        is_turn_end: ArrayLike,
-        bootstrap: ArrayLike = 0.0,
-    ) -> Estimate:
-        """Return advantages and value targets of the sampled tokens, each shape (L,).
-
-        Args:
-          rewards: of each token, 0 but at turn ends.
-          values: the critic's, of the state before each token.
-          segments: trajectory of each token, contiguous.
-          is_turn_end: True at the last token of each turn.
-          bootstrap: value after a trajectory's last token, one or one per token.
-        """
+    def token_advantages(self, tokens: Tokens) -> Estimate:
+        """Return advantages and value targets of the sampled tokens, each shape (L,)."""
 
 
 class PPO(CriticRecipe):
@@ -64,16 +68,9 @@ class PPO(CriticRecipe):
     gamma: float = Field(1.0, ge=0, le=1)
     lam: float = Field(1.0, ge=0, le=1)
 
-    def token_advantages(
-        self,
-        rewards: ArrayLike,
-        values: ArrayLike,
-        segments: ArrayLike,
-        is_turn_end: ArrayLike,
-        bootstrap: ArrayLike = 0.0,
-    ) -> Estimate:
+    def token_advantages(self, tokens: Tokens) -> Estimate:
         """Every token is a step."""
-        return credit.gae(rewards, values, segments, discount=self.gamma, lam=self.lam, bootstrap=bootstrap)
+        return _gae(tokens, self.gamma, self.lam)
 
 
 class TurnPPO(CriticRecipe):
@@ -88,17 +85,11 @@ class TurnPPO(CriticRecipe):
     gamma_token: float = Field(1.0, ge=0, le=1)
     lam_token: float = Field(1.0, ge=0, le=1)
 
-    def token_advantages(
-        self,
-        rewards: ArrayLike,
-        values: ArrayLike,
-        segments: ArrayLike,
-        is_turn_end: ArrayLike,
-        bootstrap: ArrayLike = 0.0,
-    ) -> Estimate:
+    def token_advantages(self, tokens: Tokens) -> Estimate:
         """A turn's target is the reward of its last token."""
         factors = self.model_dump(include={"gamma_turn", "lam_turn", "gamma_token", "lam_token"})
-        return credit.bilevel_gae(rewards, values, segments, is_turn_end, bootstrap=bootstrap, **factors)
+        *columns, bootstrap = tokens
+        return credit.bilevel_gae(*columns, bootstrap=bootstrap, **factors)
 
 
 class POAD(CriticRecipe):
@@ -112,14 +103,12 @@ class POAD(CriticRecipe):
     gamma: float = Field(0.95, ge=0, le=1)
     lam: float = Field(0.95, ge=0, le=1)
 
-    def token_advantages(
-        self,
-        rewards: ArrayLike,
-        values: ArrayLike,
-        segments: ArrayLike,
-        is_turn_end: ArrayLike,
-        bootstrap: ArrayLike = 0.0,
-    ) -> Estimate:
+    def token_advantages(self, tokens: Tokens) -> Estimate:
         """Every token is a step that takes no time unless it ends a turn."""
-        discount_L = credit.turn_discounts(is_turn_end, self.gamma)
-        return credit.gae(rewards, values, segments, discount=discount_L, lam=self.lam, bootstrap=bootstrap)
+        return _gae(tokens, credit.turn_discounts(tokens.is_turn_end, self.gamma), self.lam)
+
+
+def _gae(tokens: Tokens, discount: ArrayLike, lam: float) -> Estimate:
+    return credit.gae(
+        tokens.rewards, tokens.values, tokens.segments, discount=discount, lam=lam, bootstrap=tokens.bootstrap
+    )

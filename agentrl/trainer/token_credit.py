@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.algorithms.critic import CriticRecipe
+from agentrl.algorithms.critic import CriticRecipe, Tokens
 from agentrl.curriculum import GroupFilter
 from agentrl.env import Outcome
 from agentrl.trainer import distributed
@@ -100,7 +100,7 @@ def _estimate(
         bootstrap_K = np.where(is_cut_M[segments_K], values_K[turn_start_K], 0.0)
     is_turn_end_K = np.ones(len(rows_K), dtype=bool)
     is_turn_end_K[:-1] = rows_K[1:] != rows_K[:-1]
-    return recipe.token_advantages(rewards_K, values_K, segments_K, is_turn_end_K, bootstrap_K)
+    return recipe.token_advantages(Tokens(rewards_K, values_K, segments_K, is_turn_end_K, bootstrap_K))
 
 
 def moments(values: FloatN) -> tuple[float, float]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from agentrl import credit
 from agentrl.algorithms import BUILTIN
 from agentrl.algorithms.base import make_recipe
-from agentrl.algorithms.critic import CriticRecipe
+from agentrl.algorithms.critic import CriticRecipe, Tokens
 from agentrl.algorithms.spo import SPO
 from agentrl.credit import TurnTable
 from agentrl.errors import ConfigError
@@ -169,7 +169,7 @@ def test_critic_recipes_are_gae_with_their_discounts() -> None:
     }
     for name, recipe in made.items():
         assert isinstance(recipe, CriticRecipe)
-        np.testing.assert_array_equal(recipe.token_advantages(rewards, values, segments, ends), expected[name])
+        np.testing.assert_array_equal(recipe.token_advantages(Tokens(rewards, values, segments, ends)), expected[name])
     monte_carlo = 3.0 - values - np.array([0, 0, 1, 1, 1])
     np.testing.assert_allclose(expected["ppo"][0], monte_carlo)
 

@@ -16,6 +16,7 @@ from agentrl.engines.transformers import TransformersEngine
 from agentrl.errors import ConfigError, EngineError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
+from tests.agentrl.engines.conversations import check_against_forward, whole
 from tests.agentrl.engines.tiny import VOCAB_SIZE, build
 
 GREEDY = SamplingParams(max_tokens=6, temperature=0.0)
@@ -55,30 +56,6 @@ def converse_all(
         return list(await asyncio.gather(*(converse(engine, c, params, s) for s, c in enumerate(conversations))))
 
     return asyncio.run(run())
-
-
-def whole(observations: Sequence[NDArray[np.int32]], completions: Sequence[Completion]) -> NDArray[np.int32]:
-    return np.concatenate(
-        [part for pair in zip(observations, (c.ids for c in completions), strict=True) for part in pair]
-    )
-
-
-def check_against_forward(
-    model: Any, observations: Sequence[NDArray[np.int32]], completions: Sequence[Completion], temperature: float
-) -> None:
-    """Compare log-probs and entropies with one uncached forward pass over the whole conversation, in float64."""
-    ids = torch.from_numpy(whole(observations, completions)).long()
-    with torch.no_grad():
-        logits = model(input_ids=ids[None]).logits[0].double() / temperature
-    logprobs = torch.log_softmax(logits, dim=-1)
-    position = 0
-    for observed, completion in zip(observations, completions, strict=True):
-        position += len(observed)
-        rows = logprobs[position - 1 : position - 1 + len(completion.ids)]
-        expected = rows.gather(1, torch.from_numpy(completion.ids).long()[:, None])[:, 0]
-        np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
-        np.testing.assert_allclose(completion.entropies, -(rows.exp() * rows).sum(1), atol=1e-4)
-        position += len(completion.ids)
 
 
 @pytest.mark.parametrize("use_lean", [True, False])

@@ -20,6 +20,7 @@ from agentrl.rollout import group_specs
 from agentrl.rollout.branching import Arpo, BranchingRollout
 from agentrl.seeding import generator
 from agentrl.types import StopReason
+from tests.agentrl.engines.conversations import check_against_forward, whole
 from tests.agentrl.rollout.toys import Corridor, byte_tokenizer
 
 pytestmark = [
@@ -99,29 +100,6 @@ async def converse(
 def say(engine: VllmEngine, ids: NDArray[np.int32], params: SamplingParams) -> Completion:
     (completion,) = asyncio.run(converse(engine, [ids], params))
     return completion
-
-
-def whole(observations: Sequence[NDArray[np.int32]], completions: Sequence[Completion]) -> NDArray[np.int32]:
-    return np.concatenate(
-        [part for pair in zip(observations, (c.ids for c in completions), strict=True) for part in pair]
-    )
-
-
-def check_against_forward(
-    model: Any, observations: Sequence[NDArray[np.int32]], completions: Sequence[Completion], temperature: float
-) -> None:
-    """Compare log-probs and entropies with one forward pass over the whole conversation."""
-    ids = torch.from_numpy(whole(observations, completions)).long()
-    with torch.no_grad():
-        logprobs = torch.log_softmax(model(input_ids=ids[None]).logits[0].double() / temperature, dim=-1)
-    position = 0
-    for observed, completion in zip(observations, completions, strict=True):
-        position += len(observed)
-        rows = logprobs[position - 1 : position - 1 + len(completion.ids)]
-        expected = rows.gather(1, torch.from_numpy(completion.ids).long()[:, None])[:, 0]
-        np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
-        np.testing.assert_allclose(completion.entropies, -(rows.exp() * rows).sum(1), atol=1e-4)
-        position += len(completion.ids)
 
 
 # -- sampling ----------------------------------------------------------------------------------------------------------

@@ -1,36 +1,22 @@
 """A world with one tool: sums that are worked out by a calculator and answered in words."""
 
 import re
-from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from agentrl.env import TextEnv, TurnResult, advance, finish
-from agentrl.errors import TaskNotFoundError
-from agentrl.tasks import TaskRef, TaskSet, content_digest
-
-
-class SumTasks(TaskSet[int]):
-    """Task ``sum-n``: the sum of ``n`` numbers."""
-
-    @property
-    def splits(self) -> Mapping[str, Sequence[str]]:
-        return {"train": [f"sum-{n}" for n in range(2, 5)]}
-
-    def load(self, task_id: str) -> int:
-        return int(task_id.split("-")[1])
-
-    def ref(self, task_id: str) -> TaskRef:
-        if task_id not in self.splits["train"]:
-            raise TaskNotFoundError(f"no task {task_id!r}")
-        return TaskRef(task_id, "train", content_digest(task_id))
+from agentrl.tasks import TaskRef
+from tests.agentrl.rollout.toys import NumberedTasks
 
 
 class Calculator(TextEnv):
-    """``<calc>a+b</calc>`` is answered with the sum; the first action without a call is the answer."""
+    """Task ``sum-n`` adds ``n`` numbers.
+
+    ``<calc>a+b</calc>`` is answered with the sum; the first action without a call is the answer.
+    """
 
     def __init__(self, *, max_turns: int | None = 8) -> None:
-        super().__init__(SumTasks(), max_turns=max_turns)
+        super().__init__(NumberedTasks("sum", range(2, 5)), max_turns=max_turns)
         self._terms: tuple[int, ...] = ()
 
     def _start(self, task: TaskRef, rng: np.random.Generator) -> str:

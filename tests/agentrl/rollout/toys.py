@@ -53,30 +53,33 @@ def byte_tokenizer(template: str | None = OWN) -> Any:
 # -- a world -----------------------------------------------------------------------------------------------------------
 
 
-class CorridorTasks(TaskSet[int]):
-    """Task ``corridor-n``: walk ``n`` steps right from where the seed put you, then ring the bell."""
+class NumberedTasks(TaskSet[int]):
+    """Task ``name-n`` for each number ``n`` of a range, all for training."""
+
+    def __init__(self, name: str, numbers: range) -> None:
+        self._ids = [f"{name}-{n}" for n in numbers]
 
     @property
     def splits(self) -> Mapping[str, Sequence[str]]:
-        return {"train": [f"corridor-{n}" for n in range(2, 6)]}
+        return {"train": self._ids}
 
     def load(self, task_id: str) -> int:
         return int(task_id.split("-")[1])
 
     def ref(self, task_id: str) -> TaskRef:
-        if task_id not in self.splits["train"]:
+        if task_id not in self._ids:
             raise TaskNotFoundError(f"no task {task_id!r}")
         return TaskRef(task_id, "train", content_digest(task_id))
 
 
 class Corridor(TextEnv):
-    """Positions on a line; the bell is ``n`` steps right of a random start.
+    """Positions on a line; in task ``corridor-n`` the bell is ``n`` steps right of a random start.
 
     ``fault`` is called before each turn with the turn and may raise.
     """
 
     def __init__(self, *, max_turns: int | None = 20, fault: Callable[[int], None] = lambda turn: None) -> None:
-        super().__init__(CorridorTasks(), max_turns=max_turns)
+        super().__init__(NumberedTasks("corridor", range(2, 6)), max_turns=max_turns)
         self._fault = fault
         self._at = self._bell = 0
 
