@@ -1,7 +1,8 @@
 """Branching from the middle of an episode: forks that share keys and values, that copy them, or that feed all again.
 
-    python benchmarks/branching.py
-    python benchmarks/branching.py --section decode
+    python -m benchmarks.branching
+    python -m benchmarks.branching --section decode
+    python -m benchmarks.branching --head-dim 64
 
 Some roots play the first turns, then each is forked into branches and released; the branches play the other turns.
 By default roots hold 1100 positions then, and the branches add 600 each.
@@ -50,7 +51,7 @@ class Measured:
 
 
 def build(args: argparse.Namespace) -> Any:
-    """Return a random model, by default of 3.7 M parameters in 4 layers, with two query heads for each KV head."""
+    """Return a random model, by default in the proportions of Qwen3-0.6B at a quarter of its width, in 4 layers."""
     config = Qwen3Config(
         vocab_size=args.vocab,
         hidden_size=args.hidden,
@@ -203,7 +204,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("prompt", 310), ("observed", 110), ("generated", 40), ("prefix", 1100)):
         parser.add_argument(f"--{name}", type=int, default=default)
-    for name, default in (("hidden", 256), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("head-dim", 64)):
+    for name, default in (("hidden", 256), ("layers", 4), ("heads", 4), ("kv-heads", 2), ("head-dim", 128)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name, default in (("vocab", 2048), ("repeats", 3), ("steps", 12)):
         parser.add_argument(f"--{name}", type=int, default=default)

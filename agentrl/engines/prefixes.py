@@ -15,6 +15,10 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
+# The kernel behind scaled_dot_product_attention on CPU; called by name, since it returns the masses as well. It wants
+# the last axis of everything contiguous.
+_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
@@ -94,14 +98,17 @@ class SharedRows:
     """
 
     def __init__(self, prefixes: Sequence[Prefix], device: torch.device) -> None:
-        keys = [[(id(piece.block), piece.length) for piece in prefix.pieces] for prefix in prefixes]
+        seen: dict[Block, int] = {}
+        keys = [[(seen.setdefault(p.block, len(seen)), p.length) for p in prefix.pieces] for prefix in prefixes]
         order = sorted(range(len(prefixes)), key=keys.__getitem__)
         lengths = [prefix.length for prefix in prefixes]
         self.width = max(lengths)
         """P, positions of the longest prefix."""
         self.lengths_B = torch.tensor(lengths, device=device)
-        self._order_B = torch.tensor(order, device=device)
-        self._inverse_B = self._order_B.argsort()
+        self._order = order
+        is_sorted = order == sorted(order)
+        self._order_B = None if is_sorted else torch.tensor(order, device=device)
+        self._inverse_B = None if self._order_B is None else self._order_B.argsort()
         self._shares = _shares([prefixes[row] for row in order])
         self._scores: Tensor | None = None
 
@@ -113,14 +120,14 @@ class SharedRows:
     def gather(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Return (B, Hkv, P + S, D): copies of the shared positions of each row in front of its own.
 
-        A pass of many tokens a row reads them through one fused kernel, for which a copy is cheap.
+        For a pass of many tokens a row on devices other than CPU: one fused kernel reads them, so a copy is cheap.
         """
         batch, heads, context, width = keys.shape
         shape = (batch, heads, self.width + context, width)
         both_keys, both_values = keys.new_zeros(shape), values.new_zeros(shape)
         both_keys[:, :, self.width :], both_values[:, :, self.width :] = keys, values
         for share in self._shares:
-            rows = self._order_B[share.first : share.last]
+            rows = self._order[share.first : share.last]
             length = share.end - share.begin
             both_keys[rows, :, share.begin : share.end] = share.block.keys[layer][..., :length].transpose(1, 2)
             both_values[rows, :, share.begin : share.end] = share.block.values[layer][:, :length]
@@ -129,46 +136,73 @@ class SharedRows:
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, mask_B11S: Tensor, scale: float) -> Tensor:
         """Attend from one token a row, query (B, H, 1, D), to its prefix and its own key, value (B, Hkv, S, D).
 
-        Either part gives the mass z = ln Σ exp(score) of its positions and o, the mean of their values under the
-        softmax of its scores; Σ softmax(z) o over the two is one softmax over all positions (FlashAttention,
-        arXiv:2205.14135, section 3.1). The queries of all rows that share a piece form one matrix, so a piece is read
-        once for all of them (Hydragen, arXiv:2402.05099).
+        The queries of all rows that share a piece form one matrix, so a piece is read once for all of them (Hydragen,
+        arXiv:2402.05099). The scores of both parts, P + S, lie side by side under one softmax: so few numbers need no
+        merging.
         """
         batch, num_heads, _, width = query.shape
-        heads = key.shape[1]
+        heads, context = key.shape[1:3]
         groups = num_heads // heads
         query = (query * scale).view(batch, heads, groups, width)
-        sorted_query = query[self._order_B].transpose(0, 1).reshape(heads, batch * groups, width)
-        outs, masses = self._attend_shared(layer, sorted_query, groups)
-        outs, masses = (part.view(heads, batch, groups, -1).transpose(0, 1)[self._inverse_B] for part in (outs, masses))
-        own_scores = torch.matmul(query, key.transpose(-1, -2)).add_(mask_B11S)
-        weights, own_masses = _softmax(own_scores.to(_wide(query.dtype)))
-        own_outs = torch.matmul(weights.to(value.dtype), value)
-        share = torch.sigmoid(masses - own_masses).to(query.dtype)
-        return own_outs.lerp_(outs, share).view(batch, num_heads, 1, width)
-
-    def _attend_shared(self, layer: int, query: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-        """Attend from query (Hkv, B · G, D), rows sorted, to the prefixes; return o, and z with a last axis of 1."""
-        scores = self._scratch(query)
+        scores = self._scratch(query, context)
+        by_head = self._sorted(query).transpose(0, 1).reshape(heads, batch * groups, width)
         for share in self._shares:
             rows = slice(share.first * groups, share.last * groups)
             keys = share.block.keys[layer][..., : share.end - share.begin]
-            scores[:, rows, share.begin : share.end] = torch.bmm(query[:, rows], keys)
-        weights, masses = _softmax(scores)
-        weights = weights.to(query.dtype)
-        outs = torch.zeros_like(query)
+            torch.bmm(by_head[:, rows], keys, out=scores[:, rows, share.begin : share.end])
+        own_scores = self._sorted(torch.matmul(query, key.transpose(-1, -2)).add_(mask_B11S))
+        scores[..., self.width :].view(heads, batch, groups, context).copy_(own_scores.transpose(0, 1))
+        weights = scores.softmax(-1, dtype=_wide(query.dtype)).to(query.dtype)
+        own_weights = weights[..., self.width :].view(heads, batch, groups, context).transpose(0, 1)
+        outs = torch.zeros_like(by_head)
         for share in self._shares:
             rows = slice(share.first * groups, share.last * groups)
             values = share.block.values[layer][:, : share.end - share.begin]
-            outs[:, rows] += torch.bmm(weights[:, rows, share.begin : share.end], values)
-        return outs, masses
+            outs[:, rows].baddbmm_(weights[:, rows, share.begin : share.end], values)
+        out = torch.matmul(self._unsorted(own_weights), value)
+        out += self._unsorted(outs.view(heads, batch, groups, width).transpose(0, 1))
+        return out.view(batch, num_heads, 1, width)
 
-    def _scratch(self, query: Tensor) -> Tensor:
-        """Return room for scores, (Hkv, B · G, P); where no row has a position they are as low as can be, for good."""
-        if self._scores is None:
-            shape, dtype = (*query.shape[:2], self.width), _wide(query.dtype)
-            # Not -inf, of which rows without a prefix would make NaN.
-            self._scores = torch.full(shape, torch.finfo(dtype).min / 2, dtype=dtype, device=query.device)
+    def attend_many(
+        self, layer: int, query: Tensor, key: Tensor, value: Tensor, mask_B1TS: Tensor, scale: float
+    ) -> Tensor:
+        """Attend from T tokens a row, query (B, H, T, D), on CPU: each part in a fused kernel of its own.
+
+        A part gives the mass z = ln Σ exp(score) of its positions and o, the mean of their values under the softmax
+        of its scores; Σ softmax(z) o over the parts is one softmax over all positions (FlashAttention,
+        arXiv:2205.14135, section 3.1). A piece is neither copied nor masked for the rows that share it.
+        """
+        batch, num_heads, tokens, width = query.shape
+        heads = key.shape[1]
+        stride = num_heads // heads * tokens
+        own_outs, own_masses = _by_kv_head(query, key, value, mask_B1TS, scale)
+
+        def rows_by_head(part: Tensor, *shape: int) -> Tensor:
+            return self._sorted(part.reshape(batch, heads, stride, *shape)).transpose(0, 1).flatten(1, 2)[None]
+
+        query, outs, masses = rows_by_head(query, width), rows_by_head(own_outs, width), rows_by_head(own_masses)
+        for share in self._shares:
+            rows = slice(share.first * stride, share.last * stride)
+            length = share.end - share.begin
+            # The kernel takes rows that lie together, so keys are turned back: little against the arithmetic.
+            keys = share.block.keys[layer][None, ..., :length].transpose(-1, -2).contiguous()
+            values = share.block.values[layer][None, :, :length]
+            part, part_masses = _FUSED(query[:, :, rows], keys, values, scale=scale)
+            _merge(outs[:, :, rows], masses[:, :, rows], part, part_masses)
+        return self._unsorted(outs.view(heads, batch, -1, width).transpose(0, 1)).reshape(batch, num_heads, -1, width)
+
+    def _sorted(self, tensor: Tensor) -> Tensor:
+        return tensor if self._order_B is None else tensor[self._order_B]
+
+    def _unsorted(self, tensor: Tensor) -> Tensor:
+        return tensor if self._inverse_B is None else tensor[self._inverse_B]
+
+    def _scratch(self, query: Tensor, context: int) -> Tensor:
+        """Return room for scores, (Hkv, B · G, P + S): -inf for good where a row has no position of a prefix."""
+        batch, heads, groups, _ = query.shape
+        shape = (heads, batch * groups, self.width + context)
+        if self._scores is None or self._scores.shape != shape:
+            self._scores = query.new_full(shape, -torch.inf)
         return self._scores
 
 
@@ -177,10 +211,24 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
     return torch.promote_types(dtype, torch.float32)
 
 
-def _softmax(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Return softmax(scores) and ln Σ exp(scores), the latter from the largest score s and its weight w as s - ln w."""
-    weights = scores.softmax(-1)
-    return weights, scores.amax(-1, keepdim=True) - weights.amax(-1, keepdim=True).log()
+def _by_kv_head(query: Tensor, key: Tensor, value: Tensor, mask_B1TS: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Attend from query (B, H, T, D) to key, value (B, Hkv, S, D); return o, and z of shape (B, H, T).
+
+    Each KV head apart, as the kernel of older releases takes as many of them as there are query heads; a view serves.
+    """
+    parts = []
+    for head, queries in enumerate(query.chunk(key.shape[1], dim=1)):
+        one_key, one_value = (part[:, head : head + 1].expand(-1, queries.shape[1], -1, -1) for part in (key, value))
+        parts.append(_FUSED(queries, one_key, one_value, attn_mask=mask_B1TS, scale=scale))
+    outs, masses = zip(*parts, strict=True)
+    return torch.cat(outs, dim=1), torch.cat(masses, dim=1)
+
+
+def _merge(outs: Tensor, masses: Tensor, part: Tensor, part_masses: Tensor) -> None:
+    """Add a part to what was attended to so far, (..., D) and (...), in place."""
+    # z - z' first: both may be low, and their difference is what counts.
+    outs.lerp_(part, torch.sigmoid(part_masses - masses)[..., None].to(outs.dtype))
+    torch.logaddexp(masses, part_masses, out=masses)
 
 
 def _shares(prefixes: Sequence[Prefix]) -> list[_Share]:

@@ -61,6 +61,11 @@ class Window:
     mask_B1TS: Tensor
     shared: SharedRows | None
 
+    @property
+    def own_mask_B1TS(self) -> Tensor:
+        """The mask without the prefixes."""
+        return self.mask_B1TS if self.shared is None else self.mask_B1TS[..., self.shared.width :]
+
 
 class SlotCache:
     """The KV cache of a fixed number of sessions, (slots, Hkv, max_context + 1, D) per layer.
@@ -117,8 +122,9 @@ class SlotCache:
         window, keys, values = self._write(key_BHTD, value_BHTD, layer)
         if window.shared is not None:
             if query.shape[2] == 1:
-                own_mask = window.mask_B1TS[..., window.shared.width :]
-                return window.shared.attend(layer, query, keys, values, own_mask, scale)
+                return window.shared.attend(layer, query, keys, values, window.own_mask_B1TS, scale)
+            if query.device.type == "cpu":
+                return window.shared.attend_many(layer, query, keys, values, window.own_mask_B1TS, scale)
             keys, values = window.shared.gather(layer, keys, values)
         return attend(query, keys, values, window.mask_B1TS, scale)
 
@@ -161,15 +167,16 @@ class SlotCache:
 def attend(query: Tensor, key: Tensor, value: Tensor, mask_B1TS: Tensor, scale: float | None) -> Tensor:
     """Attend from query (B, H, T, D) to key and value (B, Hkv, S, D); return (B, H, T, D).
 
-    A single query token is attended with the H / Hkv heads of a KV head as query positions, which neither repeats
-    keys nor needs ``enable_gqa`` (slow on CPU).
+    A single query token is attended with the H / Hkv heads of a KV head as query positions, which repeats no keys.
     """
     batch, heads, num_tokens, width = query.shape
     groups = heads // key.shape[1]
     if num_tokens > 1:
-        if groups > 1:
+        on_cpu = query.device.type == "cpu"
+        if groups > 1 and not on_cpu:
+            # With a mask, no fused kernel on GPU takes fewer KV heads.
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-        return scaled_dot_product_attention(query, key, value, attn_mask=mask_B1TS, scale=scale)
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask_B1TS, scale=scale, enable_gqa=on_cpu)
     query = query.reshape(batch, key.shape[1], groups, width)
     if query.device.type == "cpu" and key.shape[2] <= _SHORT:
         scores = torch.matmul(query, key.transpose(-1, -2))

@@ -12,6 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.prefixes import Block, Prefix, SharedRows
+from agentrl.engines.slots import attend
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.seeding import generator
 from tests.agentrl.engines.tiny import VOCAB_SIZE, build
@@ -36,41 +37,54 @@ def random_block(rng: np.random.Generator, heads: int, length: int, dtype: torch
 # -- the attention -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("way", ["attend", "attend_many", "gather"])
 @pytest.mark.parametrize(
     ("dtype", "tolerance"), [(torch.float64, 1e-14), (torch.float32, 2e-6), (torch.bfloat16, 0.05)]
 )
 @pytest.mark.parametrize(("heads", "groups"), [(1, 1), (2, 3), (4, 1)])
-def test_two_parts_equal_one_softmax_over_copies(dtype: torch.dtype, tolerance: float, heads: int, groups: int) -> None:
+def test_parts_equal_one_softmax_over_copies(
+    way: str, dtype: torch.dtype, tolerance: float, heads: int, groups: int
+) -> None:
     """Rows with no prefix, one block, parts of it, and chains of two; the rows of a block are not adjacent."""
     rng = generator(0, "two parts", heads)
     root, other = (random_block(rng, heads, length, dtype) for length in (11, 5))
     first = Prefix().extended(root)
     chain = first.cut(7).extended(other)
     prefixes = [first, Prefix(), chain, Prefix().extended(other), first, first.cut(7), chain, chain.cut(9), first]
-    context = 6
-    query = torch.from_numpy(rng.normal(size=(len(prefixes), heads * groups, 1, WIDTH))).to(dtype)
+    context, tokens = 6, 1 if way == "attend" else 4
+    query = torch.from_numpy(rng.normal(size=(len(prefixes), heads * groups, tokens, WIDTH))).to(dtype)
     key, value = torch.from_numpy(rng.normal(size=(2, len(prefixes), heads, context, WIDTH))).to(dtype)
-    own_mask = torch.zeros(len(prefixes), 1, 1, context, dtype=dtype)
+    own_mask = torch.zeros(len(prefixes), 1, tokens, context, dtype=dtype)
     for row in range(len(prefixes)):
-        own_mask[row, ..., 1 + row % context :] = -torch.inf
+        for token in range(tokens):
+            own_mask[row, :, token, 1 + (row + token) % context :] = -torch.inf
     shared = SharedRows(prefixes, torch.device("cpu"))
-    out = shared.attend(0, query, key, value, own_mask, 0.3)
+    if way == "gather":
+        keys, values = shared.gather(0, key, value)
+        absent = torch.arange(shared.width) >= shared.lengths_B[:, None, None, None]
+        hidden = torch.zeros(absent.shape, dtype=dtype).masked_fill(absent, -torch.inf).expand(-1, 1, tokens, -1)
+        out = attend(query, keys, values, torch.cat([hidden, own_mask], -1), 0.3)
+    else:
+        out = getattr(shared, way)(0, query, key, value, own_mask, 0.3)
     for row, prefix in enumerate(prefixes):
-        own = slice(0, 1 + row % context)
-        keys = [piece.block.keys[0][..., : piece.length].transpose(1, 2) for piece in prefix.pieces] + [
-            key[row, :, own]
-        ]
-        values = [piece.block.values[0][:, : piece.length] for piece in prefix.pieces] + [value[row, :, own]]
-        copied = (torch.cat(parts, 1).repeat_interleave(groups, 0).double() for parts in (keys, values))
-        expected = scaled_dot_product_attention(query[row].double(), *copied, scale=0.3)
+        keys, values = (
+            torch.cat(parts, 1).repeat_interleave(groups, 0).double()
+            for parts in (
+                [*(p.block.keys[0][..., : p.length].transpose(1, 2) for p in prefix.pieces), key[row]],
+                [*(p.block.values[0][:, : p.length] for p in prefix.pieces), value[row]],
+            )
+        )
+        mask = torch.cat([torch.zeros(tokens, prefix.length), own_mask[row, 0].float()], -1).double()
+        expected = scaled_dot_product_attention(query[row].double(), keys, values, attn_mask=mask, scale=0.3)
         torch.testing.assert_close(out[row].double(), expected, atol=tolerance, rtol=0)
 
 
-def test_large_scores_do_not_overflow() -> None:
+@pytest.mark.parametrize("way", ["attend", "attend_many"])
+def test_large_scores_do_not_overflow(way: str) -> None:
     block = Block([torch.full((1, WIDTH, 3), 1e3)], [torch.ones(1, 3, WIDTH)])
     own = torch.full((1, 1, 1, WIDTH), -1e3)
     shared = SharedRows([Prefix().extended(block)], torch.device("cpu"))
-    out = shared.attend(0, torch.ones(1, 1, 1, WIDTH), own, own, torch.zeros(1, 1, 1, 1), 1.0)
+    out = getattr(shared, way)(0, torch.ones(1, 1, 1, WIDTH), own, own, torch.zeros(1, 1, 1, 1), 1.0)
     torch.testing.assert_close(out, torch.ones(1, 1, 1, WIDTH))
 
 
