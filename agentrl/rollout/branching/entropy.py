@@ -5,13 +5,16 @@ Axis suffix: ``_K`` the first tokens of a turn.
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
+import pydantic
 from pydantic import Field
 
 from agentrl.engines.base import Completion
 from agentrl.errors import ConfigError
+from agentrl.rollout.branching.authors import AuthorsOptions
+from agentrl.rollout.branching.authors_plan import AuthorsPlan
 from agentrl.rollout.branching.path import FRESH, Path, Plan, Start
 from agentrl.rollout.branching.sampler import Sampler
 from agentrl.seeding import generator
@@ -41,6 +44,9 @@ class Arpo(Sampler):
       beam: paths that leave a branch point, the one that was there included.
       scale: Normalize: the sum over the k entries divided by the vocabulary's size (the paper), by its logarithm (the
         public code), or by the number of entries.
+      dialect: ``authors`` decides as the public code does, by the rules of
+        :class:`~agentrl.rollout.branching.authors_plan.AuthorsPlan`; ``alpha`` is then its branch probability and
+        ``beta`` its entropy weight.
       rule: ``threshold`` as above; ``chance`` branches with probability P_t clipped to 0..1, each further path by a
         draw of its own. With ``beta`` 0 that is branching at random: the control.
     """
@@ -55,19 +61,42 @@ class Arpo(Sampler):
     beam: int = Field(2, ge=2)
     scale: Scale = "vocabulary"
     rule: Literal["threshold", "chance"] = "threshold"
+    dialect: Literal["paper", "authors"] = "paper"
+
+    @pydantic.model_validator(mode="after")
+    def _uses_what_is_set(self) -> Self:
+        unused = self.model_fields_set & {"tau", "scale", "rule", "slope", "penalty", "penalty_form"}
+        if self.dialect == "authors" and unused:
+            raise ValueError(f"dialect 'authors' has no {', no '.join(sorted(unused))}: leave it out, or use 'paper'")
+        return self
 
     def plan(self, budget: int, seed: int, vocab_size: int) -> Plan:
         """Return the decisions of one group."""
         self._check(budget, vocab_size)
+        if self.dialect == "authors":
+            return self._authors_plan(budget, seed, vocab_size)
         return _ArpoPlan(self, self.initial or -(-budget // 2), seed, vocab_size)
 
     def score(self, delta: float, streak: int) -> float:
         """Return P_t; ``streak`` is for samplers that penalise branching again and again."""
         return self.alpha + self.beta * delta
 
+    def _authors_plan(self, budget: int, seed: int, vocab_size: int) -> Plan:
+        options = AuthorsOptions(
+            algorithm="aepo" if isinstance(self, Aepo) else "arpo",
+            n=budget,
+            initial=self.initial or -(-budget // 2),
+            beam=self.beam,
+            branch_probability=self.alpha,
+            entropy_weight=self.beta,
+        )
+        return AuthorsPlan(options, generator(seed, "branch").random, vocab_size, self.tokens)
+
     def _check(self, budget: int, vocab_size: int) -> None:
         if self.initial is not None and self.initial > budget:
             raise ConfigError(f"sampler.initial is {self.initial}, but the group has only {budget} paths")
+        if self.dialect == "authors" and vocab_size < 2:
+            raise ConfigError("sampler.dialect 'authors' needs the size of the vocabulary; choose 'paper'")
         if self.scale != "mean" and vocab_size < 2:
             raise ConfigError(f"sampler.scale {self.scale!r} needs the size of the vocabulary; choose 'mean'")
 
@@ -89,7 +118,7 @@ class Aepo(Arpo):
     the m and its turns are judged like theirs, so that nothing is played in vain; without later turns m = M/2.
 
     Attributes:
-      pre_monitoring: False begins ``initial`` paths at once, as the public scripts do.
+      pre_monitoring: False begins ``initial`` paths at once, as the public scripts do. None: by the dialect.
       slope: β of the allocation.
       penalty: per decision in a row.
       penalty_form: P̂.
@@ -98,7 +127,7 @@ class Aepo(Arpo):
     name: ClassVar[str] = "aepo"
 
     scale: Scale = "mean"
-    pre_monitoring: bool = True
+    pre_monitoring: bool | None = None
     slope: float = 0.5
     penalty: float = Field(0.05, ge=0, le=1)
     penalty_form: Literal["linear", "geometric"] = "linear"
@@ -107,10 +136,16 @@ class Aepo(Arpo):
         """Return the decisions of one group.
 
         Raises:
-          ConfigError: ``initial`` is given though pre-monitoring finds it.
+          ConfigError: ``initial`` is given though pre-monitoring finds it, or the authors' looks are asked for, which
+            are thrown away.
         """
-        if not self.pre_monitoring:
+        if not (self.dialect == "paper" if self.pre_monitoring is None else self.pre_monitoring):
             return super().plan(budget, seed, vocab_size)
+        if self.dialect == "authors":
+            raise ConfigError(
+                "sampler.pre_monitoring with dialect 'authors' would play two episodes per group to throw them away: "
+                "leave it out, as the public scripts do, or use dialect 'paper'"
+            )
         if self.initial is not None:
             raise ConfigError(f"sampler.initial is {self.initial}, but pre_monitoring finds it: give one of the two")
         self._check(budget, vocab_size)

@@ -181,7 +181,7 @@ class GrowingGroup:
             starts = self._plan.grow(self._paths, slots)
             if not (starts or live):
                 starts = [FRESH] * slots
-            for start in starts[: min(slots, steps - live)]:
+            for start in starts[: max(0, min(slots, steps - live))]:
                 self._begin(start)
         return any(path.is_live for path in self._paths)
 

@@ -22,7 +22,8 @@ from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, c
 TASKS = ("corridor-2", "corridor-3", "corridor-2")
 ARPO, AEPO = Arpo(scale="mean"), Aepo()
 CHANCE = Arpo(scale="mean", rule="chance", initial=1)
-BRANCHING = [ARPO, CHANCE, AEPO, TreeGrpo(), TreePo(root=(2, 3))]
+AUTHORS = [Arpo(dialect="authors", initial=1), Aepo(dialect="authors")]
+BRANCHING = [ARPO, CHANCE, AEPO, *AUTHORS, TreeGrpo(), TreePo(root=(2, 3))]
 ALL = [Independent(), *BRANCHING]
 NEVER: Callable[[int], None] = lambda turn: None  # noqa: E731
 TOKENIZER = byte_tokenizer()
