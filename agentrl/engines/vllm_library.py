@@ -4,16 +4,27 @@ Everything that depends on the library's version is here. Written for and tested
 """
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.engines.base import SamplingParams
-from agentrl.errors import ConfigError, EngineError
+from agentrl.errors import ConfigError, EngineError, nearest
 from agentrl.types import StopReason
+
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.01, 2.0
+"""Of sampled turns: vLLM raises a lower temperature to the first without an error, and refuses one above the second."""
+
+_FIXED: dict[str, Any] = {
+    "logprobs_mode": "processed_logprobs",
+    "enable_prefix_caching": True,
+    "generation_config": "vllm",
+    "disable_log_stats": True,
+}
+"""Fields of ``vllm.EngineArgs`` that the engine's numbers rest on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +125,7 @@ class InProcessVllm:
                 max_model_len=max_context,
                 max_num_seqs=max_running,
                 max_logprobs=top_logprobs,
-                logprobs_mode="processed_logprobs",
-                enable_prefix_caching=True,
-                generation_config="vllm",
-                disable_log_stats=True,
+                **_FIXED,
                 **settings,
             )
             self._engine = vllm.LLMEngine.from_engine_args(arguments)
@@ -205,6 +213,20 @@ class InProcessVllm:
             num_prompt=len(output.prompt_token_ids),
             num_cached=output.num_cached_tokens or 0,
         )
+
+
+def check_settings(names: Collection[str]) -> None:
+    """Check that vLLM is there and has these settings, and that the engine does not decide them itself.
+
+    Raises:
+      ConfigError: otherwise.
+    """
+    known = [field.name for field in fields(import_vllm().EngineArgs)]
+    for name in names:
+        if name in _FIXED:
+            raise ConfigError(f"vllm.EngineArgs.{name} is {_FIXED[name]!r}: the engine's numbers rest on it; remove it")
+        if name not in known:
+            raise ConfigError(f"vllm.EngineArgs has no field {name!r}{nearest(name, known)}")
 
 
 def import_vllm() -> Any:

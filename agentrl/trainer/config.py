@@ -1,5 +1,7 @@
 """The configuration of a run: frozen, typed, every key documented, unknown keys refused with the nearest name."""
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -135,6 +137,30 @@ class RolloutConfig(Section):
     threads: bool = Field(False, description="step environments in threads: for slow ones")
 
 
+class EngineConfig(Section):
+    """What samples the policy's turns, in rollouts and evaluations. All keys but ``kind`` are vLLM's."""
+
+    kind: Literal["transformers", "vllm"] = Field(
+        "transformers", description="transformers: shares the trainer's weights; vllm: takes them over at each update"
+    )
+    gpu_memory_utilization: float = Field(
+        0.4, gt=0, le=1, description="share of the GPU's memory for vLLM's weights and cache; the trainer has the rest"
+    )
+    top_logprobs: int = Field(20, gt=0, description="most probable tokens that entropies are computed from")
+    tolerance: float | None = Field(
+        None, gt=0, description="largest difference after a sync, nats a token; null: 1e-4 in float32, 0.1 in bfloat16"
+    )
+    settings: dict[str, Any] = Field({}, description="further fields of vllm.EngineArgs")
+
+    @pydantic.model_validator(mode="after")
+    def _options_have_a_use(self) -> Self:
+        defaults = EngineConfig.model_construct()
+        idle = [name for name, value in self if name != "kind" and value != getattr(defaults, name)]
+        if self.kind != "vllm" and idle:
+            raise ValueError(f"kind {self.kind} has no use for {', '.join(idle)}: remove it, or choose kind vllm")
+        return self
+
+
 class LossConfig(Section):
     """Policy loss; null keys take the algorithm's defaults."""
 
@@ -245,7 +271,7 @@ class RunConfig(Section):
     directory: Path = Path("runs/run")
     seed: int = 0
     iterations: int = Field(100, ge=0, description="iterations of reinforcement learning")
-    processes: int = Field(0, ge=0, description="data-parallel processes; 0: one per core without a GPU, else one")
+    processes: int = Field(0, ge=0, description="data-parallel processes; 0: one, or one per core without GPU and vLLM")
     checkpoint_every: int = Field(25, gt=0, description="iterations (and tens of warm-start steps) between checkpoints")
     keep_checkpoints: int = Field(2, gt=0)
     save_trajectories_every: int = Field(0, ge=0, description="iterations between stored rollouts; 0 for none")
@@ -260,6 +286,7 @@ class Config(Section):
     warm_start: WarmStartConfig = WarmStartConfig()
     algorithm: dict[str, Any] = Field({"name": "gigpo"}, description="name and options: see `agentrl algorithms`")
     rollout: RolloutConfig = RolloutConfig()
+    engine: EngineConfig = EngineConfig()
     curriculum: CurriculumConfig = CurriculumConfig()
     filter: FilterConfig = FilterConfig()
     loss: LossConfig = LossConfig()
@@ -351,6 +378,15 @@ def num_processes(config: Config) -> int:
         return int(os.environ["WORLD_SIZE"])
     if config.run.processes:
         return config.run.processes
-    if torch.cuda.is_available():
+    if torch.cuda.is_available() or config.engine.kind == "vllm":
         return 1
     return max(1, min(len(os.sched_getaffinity(0)), config.rollout.tasks_per_iteration))
+
+
+def config_digest(config: Config) -> str:
+    """Return a hash of what decides the numbers of a run: all but where and how often it is saved."""
+    tree = config.model_dump(mode="json")
+    for key in ("directory", "checkpoint_every", "keep_checkpoints", "save_trajectories_every"):
+        tree["run"].pop(key)
+    tree["run"]["processes"] = num_processes(config)
+    return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()

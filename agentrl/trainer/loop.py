@@ -11,8 +11,9 @@ from agentrl.policy import check_policy_folder
 from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.collect import max_refills
-from agentrl.trainer.config import Config, num_processes, parse_config
-from agentrl.trainer.run import Run, config_digest
+from agentrl.trainer.config import Config, config_digest, num_processes, parse_config
+from agentrl.trainer.engine import check_engine
+from agentrl.trainer.run import Run
 from agentrl.trainer.setup import check_algorithm, check_policy, check_tasks
 
 INTERRUPTED = 130
@@ -74,6 +75,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
 
 def _check(config: Config) -> None:
     """Look at what training and evaluation need before processes are started."""
+    check_engine(config)
     max_refills(config, check_algorithm(config))
     named_protocol(config.context.protocol)
     check_tasks(config)

@@ -1,7 +1,5 @@
 """One process of a run: its policy, engine, rollouts and files, and the stages that the loop calls."""
 
-import hashlib
-import json
 import math
 import signal
 import time
@@ -20,7 +18,6 @@ from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import make_context
 from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
-from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import Limits, RolloutResult, demonstrate, demonstration_tasks
 from agentrl.rollout.forest import forest_counts, summarise
@@ -36,9 +33,10 @@ from agentrl.trainer.checkpoint import (
     save_checkpoint,
 )
 from agentrl.trainer.collect import Collector, max_refills
-from agentrl.trainer.config import Config, num_processes
+from agentrl.trainer.config import Config, config_digest
 from agentrl.trainer.credit import assign_credit, num_unscored_groups
 from agentrl.trainer.critic import Critic
+from agentrl.trainer.engine import PolicyEngine, describe_engine
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
@@ -81,6 +79,8 @@ class Run:
         if checkpoint is not None:
             load_state(checkpoint, "optimizer", self.optimizer)
             self.recipe.load_state_dict(load_memory(checkpoint, "algorithm"))
+        self._policy_engine = PolicyEngine(config, self.model, self.tokenizer, folder)
+        self._sync()
         self._prepare_rollouts()
         if checkpoint is not None:
             self._collector.load_state_dict(load_memory(checkpoint, "curriculum"))
@@ -90,7 +90,8 @@ class Run:
         if checkpoint is not None and self.critic is not None:
             load_state(checkpoint, "critic", self.critic)
         self.log.begin(config, self.progress.records)
-        self.log.say(f"policy: {describe_policy(self.model, self.tokenizer)}; {distributed.world_size()} process(es)")
+        what = describe_policy(self.model, self.tokenizer) + describe_engine(config)
+        self.log.say(f"policy: {what}; {distributed.world_size()} process(es)")
 
     # -- stages ----------------------------------------------------------------------------------------------------
 
@@ -102,6 +103,7 @@ class Run:
         if config.steps and config.demonstrations:
             stage = WarmStart(config, self.model, self.optimizer, self.config.run.seed)
             stage.run(self._demonstrations(), first_step=self.progress.step, on_step=self._after_warm_start_step)
+            self._sync()
         if self.should_stop():
             return
         self.evaluate("warm start" if config.steps else "initial policy")
@@ -127,7 +129,7 @@ class Run:
         return Credit(assign_credit(self.recipe, trajectories, self._filter))
 
     def update(self, trajectories: Sequence[Trajectory], credit: Credit) -> dict[str, float]:
-        """Step critic and policy; the engine shares the policy's weights, so nothing has to be copied."""
+        """Step critic and policy, and let the engine follow."""
         metrics: dict[str, float] = {}
         if self.critic is not None and credit.tokens is not None:
             rng = seeding.generator(self.config.run.seed, "critic", distributed.rank(), self.progress.iteration)
@@ -146,8 +148,7 @@ class Run:
         self.updater.loss = self._loss()
         metrics = self.updater.run(samples, lr=lr, rng=rng)
         progress.policy_version += 1
-        self.engine.policy_version = progress.policy_version
-        return metrics | {"lr": lr}
+        return metrics | self._sync() | {"lr": lr}
 
     def record(self, rollout: RolloutResult, credit: Credit, metrics: dict[str, float]) -> None:
         """Count, log, and now and then store rollouts, evaluate and save."""
@@ -199,6 +200,7 @@ class Run:
         settings = config.model_copy(update={"steps": config.control_steps, "target_accuracy": None})
         stage = WarmStart(settings, self.model, self._make_optimizer(), self.config.run.seed + 1)
         stage.run(self._demonstrations(), on_step=self._after_control_step)
+        self._sync()
         if self.should_stop():
             return False
         self.evaluate("supervised control")
@@ -224,7 +226,7 @@ class Run:
         """Play the evaluation tasks."""
         return evaluate_policy(
             self.env_factory,
-            self.engine,
+            self._policy_engine.engine,
             self.context,
             self.config.eval,
             self._params,
@@ -281,9 +283,14 @@ class Run:
     def __exit__(self, *exc: object) -> None:
         signal.signal(signal.SIGINT, self._handler_before)
         self._rollout.close()
+        self._policy_engine.close()
         self.log.close()
 
     # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _sync(self) -> dict[str, float]:
+        """Bring the engine to the policy's weights; return what that took."""
+        return self._policy_engine.sync(self.progress.policy_version)
 
     def _prepare_rollouts(self) -> None:
         config = self.config
@@ -297,13 +304,9 @@ class Run:
             system=context.system,
         )
         self.limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
-        self.engine = TransformersEngine(
-            self.model, self.tokenizer, max_sessions=rollout.concurrency, max_context=context.max_context
-        )
-        self.engine.policy_version = self.progress.policy_version
         self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, rollout.top_p)
         self._rollout = make_rollout(
-            config, self.recipe, self.env_factory, self.engine, self.context, self._params, self.limits
+            config, self.recipe, self.env_factory, self._policy_engine.engine, self.context, self._params, self.limits
         )
         env = self.env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)
@@ -479,12 +482,3 @@ class Run:
         lost = f"; {accidents} accidents, not counted" if accidents else ""
         self.log.say(f"{name}: success on {self.config.eval.split}: {line}{lost}")
         return result
-
-
-def config_digest(config: Config) -> str:
-    """Return a hash of what decides the numbers of a run: all but where and how often it is saved."""
-    tree = config.model_dump(mode="json")
-    for key in ("directory", "checkpoint_every", "keep_checkpoints", "save_trajectories_every"):
-        tree["run"].pop(key)
-    tree["run"]["processes"] = num_processes(config)
-    return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()

@@ -7,8 +7,7 @@ import pytest
 import yaml
 
 from agentrl.errors import ConfigError
-from agentrl.trainer.config import Config, load_config, num_processes, parse_config, parse_override
-from agentrl.trainer.run import config_digest
+from agentrl.trainer.config import Config, config_digest, load_config, num_processes, parse_config, parse_override
 from tests.agentrl.trainer.tiny import tiny_config, tiny_tree, write_config
 
 ENV = {"id": "agentrl/Maze-v0"}
@@ -119,14 +118,14 @@ def test_digest_is_of_what_decides_the_numbers(tmp_path: Path) -> None:
 
 
 def test_only_foreign_options_are_untyped() -> None:
-    """Sections are typed all the way down: an untyped dictionary is an environment's, an algorithm's or a sampler's."""
+    """Sections are typed all the way down: what is untyped is of an environment, an algorithm, a sampler or vLLM."""
     untyped = [
         (name, key)
         for name, field in Config.model_fields.items()
         for key, inner in getattr(field.annotation, "model_fields", {name: field}).items()
         if inner.annotation == dict[str, Any]
     ]
-    assert untyped == [("env", "kwargs"), ("algorithm", "algorithm"), ("rollout", "sampler")]
+    assert untyped == [("env", "kwargs"), ("algorithm", "algorithm"), ("rollout", "sampler"), ("engine", "settings")]
 
 
 def test_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

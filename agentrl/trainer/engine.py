@@ -1,0 +1,121 @@
+"""The engine that samples a run's policy: what it can serve, how it starts, and how new weights reach it."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+from agentrl.engines.transformers import TransformersEngine
+from agentrl.engines.vllm import VllmEngine
+from agentrl.engines.vllm_library import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_settings
+from agentrl.errors import ConfigError
+from agentrl.trainer.config import Config, num_processes
+
+_DECIDED_ELSEWHERE = {
+    "model": "policy.path",
+    "tokenizer": "policy.path",
+    "dtype": "policy.dtype",
+    "max_model_len": "context.max_context",
+    "max_num_seqs": "rollout.concurrency",
+    "max_logprobs": "engine.top_logprobs",
+    "gpu_memory_utilization": "engine.gpu_memory_utilization",
+}
+
+
+def check_engine(config: Config) -> None:
+    """Check before the first step that the configured engine can sample this run's policy.
+
+    Raises:
+      ConfigError: vLLM is not installed, does not know a setting, or cannot do what the run asks of it; says what to
+        change.
+    """
+    if config.engine.kind == "transformers":
+        return
+    if config.rollout.top_p < 1:
+        raise ConfigError(
+            f"rollout.top_p {config.rollout.top_p} with engine.kind vllm, which reports log-probabilities inside the "
+            "nucleus only: set rollout.top_p=1 or engine.kind=transformers"
+        )
+    for key, value in (("rollout", config.rollout.temperature), ("eval", config.eval.temperature)):
+        if not LOWEST_TEMPERATURE <= value <= HIGHEST_TEMPERATURE:
+            raise ConfigError(
+                f"{key}.temperature {value} with engine.kind vllm, which samples at {LOWEST_TEMPERATURE} to "
+                f"{HIGHEST_TEMPERATURE}: choose one of these, or engine.kind=transformers"
+            )
+    if (processes := num_processes(config)) > 1:
+        raise ConfigError(
+            f"{processes} processes with engine.kind vllm, which serves the policy of one: set run.processes=1 or "
+            "engine.kind=transformers"
+        )
+    for name in config.engine.settings:
+        if name in _DECIDED_ELSEWHERE:
+            raise ConfigError(f"engine.settings.{name} is decided by {_DECIDED_ELSEWHERE[name]}: set it there")
+    check_settings(config.engine.settings)
+
+
+class PolicyEngine:
+    """A run's engine, kept at the weights of the policy that is trained.
+
+    Args:
+      config: of the run.
+      model: the policy, of which the transformers engine uses the very weights.
+      tokenizer: the policy's.
+      folder: holds a policy of the same architecture, which vLLM starts from.
+
+    Attributes:
+      engine: plays rollouts and evaluations.
+
+    Raises:
+      EngineError: vLLM cannot serve the policy.
+    """
+
+    def __init__(self, config: Config, model: Any, tokenizer: Any, folder: Path) -> None:
+        self._model = model
+        self.engine = _start(config, model, tokenizer, folder)
+
+    def sync(self, version: int) -> dict[str, float]:
+        """Let the engine sample from the policy as it is now, and stamp what it samples with ``version``.
+
+        The transformers engine shares the weights, so nothing has to be copied. vLLM takes them over and its log-probs
+        of a probe text are compared with the policy's.
+
+        Returns:
+          Of vLLM, ``engine/sync_difference`` (mean absolute difference, nats a token) and ``engine/sync_s`` (seconds).
+
+        Raises:
+          EngineError: vLLM does not compute with the policy's weights.
+        """
+        if isinstance(self.engine, TransformersEngine):
+            self.engine.policy_version = version
+            return {}
+        began = time.monotonic()
+        difference = self.engine.load(self._model, version=version)
+        return {"engine/sync_difference": difference, "engine/sync_s": time.monotonic() - began}
+
+    def close(self) -> None:
+        """Free the memory of an engine that has its own."""
+        if isinstance(self.engine, VllmEngine):
+            self.engine.close()
+
+
+def describe_engine(config: Config) -> str:
+    """Return what is said of the engine behind the policy; nothing of the one that has no limits to tell."""
+    if config.engine.kind == "transformers":
+        return ""
+    return f", served by vLLM (entropies of turns: lower bounds, from the top {config.engine.top_logprobs})"
+
+
+def _start(config: Config, model: Any, tokenizer: Any, folder: Path) -> TransformersEngine | VllmEngine:
+    sessions, context, settings = config.rollout.concurrency, config.context.max_context, config.engine
+    if settings.kind == "transformers":
+        return TransformersEngine(model, tokenizer, max_sessions=sessions, max_context=context)
+    return VllmEngine.start(
+        str(folder),
+        tokenizer,
+        max_sessions=sessions,
+        max_context=context,
+        top_logprobs=settings.top_logprobs,
+        dtype=config.policy.dtype,
+        tolerance=settings.tolerance,
+        gpu_memory_utilization=settings.gpu_memory_utilization,
+        **settings.settings,
+    )
