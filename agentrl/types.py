@@ -117,6 +117,21 @@ class Trajectory:
     parent: BranchPoint | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     """JSON-serialisable notes of samplers and environments."""
+    kept_turns: int = 0
+    """Turns at the beginning that were taken over: a parent's, or those of an attempt that an accident ended."""
+
+    @property
+    def own_turns(self) -> list[Turn]:
+        """The turns that were played for this record: over the records of a rollout, each once.
+
+        A branch's begin where it was forked.
+        """
+        return self.turns[max(self.kept_turns, 0 if self.parent is None else self.parent.turn) :]
+
+    @property
+    def env_steps(self) -> int:
+        """Environment steps (tool calls) that this record cost."""
+        return len(self.own_turns)
 
     @property
     def total_reward(self) -> float:

@@ -121,14 +121,6 @@ def origins(trajectory: Trajectory, by_id: dict[str, Trajectory]) -> list[str]:
     return owners
 
 
-def own_turns(trajectory: Trajectory) -> list[Turn]:
-    """Return the turns that were played for a trajectory: all of a root's, those from the branch point on of a branch.
-
-    Over a whole rollout these are the turns that were really played, each once.
-    """
-    return trajectory.turns[0 if trajectory.parent is None else trajectory.parent.turn :]
-
-
 def shared_tokens(trajectories: Sequence[Trajectory]) -> int:
     """Return how many tokens of the branches' sequences only repeat what their parents' sequences hold.
 

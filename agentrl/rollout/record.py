@@ -106,8 +106,10 @@ class EpisodeRecord:
             self.trajectory.turns[-1].truncated = True
 
     def close(self) -> Trajectory:
-        """Return the finished record."""
+        """Return the finished record; the id of an accident is id~attempt, since another attempt takes its place."""
         self.trajectory.sequences = self._conversation.sequences()
+        if not self.trajectory.outcome.is_verdict:
+            self.trajectory.id += f"~{self.trajectory.extra['attempt']}"
         return self.trajectory
 
 

@@ -13,7 +13,7 @@ from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import Outcome, TextEnv
 from agentrl.errors import ConfigError
 from agentrl.rollout.episode import play_episode
-from agentrl.rollout.forest import forest_metrics, own_turns
+from agentrl.rollout.forest import forest_metrics
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import NO_LIMITS, Limits
 from agentrl.rollout.pool import EnvPool
@@ -61,12 +61,12 @@ class RolloutResult:
     @property
     def num_sampled_tokens(self) -> int:
         """Tokens sampled in every episode that was played; what branches share was sampled once."""
-        return sum(turn.num_tokens for one in self.played for turn in own_turns(one))
+        return sum(turn.num_tokens for one in self.played for turn in one.own_turns)
 
     @property
     def env_steps(self) -> int:
-        """Environment steps that were executed, accidents included: what branches share was played once."""
-        return sum(len(own_turns(trajectory)) for trajectory in self.played)
+        """Environment steps (tool calls) that were executed, accidents included; what branches share counts once."""
+        return sum(trajectory.env_steps for trajectory in self.played)
 
     def metrics(self) -> dict[str, float]:
         """Return the rollout's numbers for the log, those of `forest_metrics` where episodes were forked.
@@ -92,7 +92,9 @@ class RolloutResult:
         }
         if turns:
             ended = [trajectory.outcome is Outcome.TRUNCATED for trajectory in self.trajectories]
+            successes = sum(trajectory.success for trajectory in self.trajectories)
             metrics |= {
+                **({"rollout/env_steps_per_success": self.env_steps / successes} if successes else {}),
                 "rollout/success_rate": float(np.mean([t.success for t in self.trajectories])),
                 "rollout/mean_score": float(np.mean([t.score for t in self.trajectories])),
                 "rollout/mean_reward": float(np.mean([t.total_reward for t in self.trajectories])),

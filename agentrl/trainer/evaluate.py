@@ -64,6 +64,7 @@ class Scores:
             "low": interval.low,
             "high": interval.high,
             "mean_turns": self.mean_turns,
+            "env_steps": sum(turn for row in self.turns_PK for turn in row),
             "accidents": self.accidents,
         }
         samples = min((len(row) for row in self.successes_PK), default=0)

@@ -471,12 +471,12 @@ class Run:
 
     def _remember(self, name: str, modes: list[Scores]) -> dict[str, Any]:
         result = {scores.mode: scores.summary() for scores in modes}
-        self.progress.results = (self.progress.results or {}) | {
-            name: result | {"elapsed_s": time.monotonic() - self._began}
-        }
+        elapsed_s = time.monotonic() - self._began
+        self.progress.results = (self.progress.results or {}) | {name: result | {"elapsed_s": elapsed_s}}
+        spent = {"environment_steps_total": float(self.progress.environment_steps), "elapsed_s": elapsed_s}
         for scores in modes:
             flat = {f"{scores.mode}/{key}": float(value) for key, value in scores.summary().items()}
-            self.log.record("eval", self.progress.iteration, {**flat, "elapsed_s": time.monotonic() - self._began})
+            self.log.record("eval", self.progress.iteration, flat | spent)
         line = ", ".join(f"{scores.mode} {scores.success.percent()}" for scores in modes)
         accidents = sum(scores.accidents for scores in modes)
         lost = f"; {accidents} accidents, not counted" if accidents else ""

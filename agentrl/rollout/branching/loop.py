@@ -259,6 +259,7 @@ class GrowingGroup:
     def _close(self, path: Path, player: Player) -> Trajectory:
         """Return the record of an attempt, with what the sampler decided on it."""
         trajectory = player.record.close()
+        trajectory.kept_turns = player.start
         if path.parent is not None:
             trajectory.parent = BranchPoint(self.specs[path.parent].id, path.start)
         trajectory.extra["branching"] = {

@@ -5,7 +5,7 @@ import pytest
 from agentrl.env import Outcome
 from agentrl.errors import DataError
 from agentrl.rollout import RolloutResult
-from agentrl.rollout.forest import build_forest, forest_counts, forest_metrics, own_turns, shared_tokens, summarise
+from agentrl.rollout.forest import build_forest, forest_counts, forest_metrics, shared_tokens, summarise
 from agentrl.types import Trajectory
 from tests.agentrl.rollout import forests
 from tests.agentrl.rollout.forests import path, random_forest
@@ -85,7 +85,7 @@ def test_every_random_forest_counts_what_was_played(seed: int) -> None:
     family = random_forest(seed)
     played = {turn.action for one in family for turn in one.turns}
     forest = build_forest(family)
-    assert len(forest.nodes) == len(played) == sum(len(own_turns(one)) for one in family)
+    assert len(forest.nodes) == len(played) == sum(one.env_steps for one in family)
     for node in forest.nodes:
         assert node.members == tuple(i for i, one in enumerate(family) if node.turn in one.turns)
         assert all(forest.nodes[n].before == forest.nodes.index(node) for n in node.after)

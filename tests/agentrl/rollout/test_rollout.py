@@ -128,7 +128,7 @@ def test_an_accident_is_replaced_kept_for_the_record_and_counted(context: Contex
     (accident,) = result.accidents
     assert accident.outcome is Outcome.INFRA_LOST
     assert accident.extra["attempt"] == 0
-    replaced = next(t for t in result.trajectories if t.id == accident.id)
+    replaced = next(t for t in result.trajectories if accident.id == f"{t.id}~0")
     assert replaced.extra["attempt"] == 1
     assert replaced.seed == accident.seed
     assert replaced.extra["sampling_seed"] != accident.extra["sampling_seed"]

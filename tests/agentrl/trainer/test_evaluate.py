@@ -28,6 +28,7 @@ def test_one_episode_per_task() -> None:
         "low": pytest.approx(0.4902, abs=1e-4),
         "high": pytest.approx(0.9433, abs=1e-4),
         "mean_turns": 5.0,
+        "env_steps": 50,
         "accidents": 0,
     }
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from agentrl.env import make
-from agentrl.rollout.forest import own_turns
 from agentrl.viewer.layout import lay_out
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -55,7 +54,7 @@ def test_the_group_of_the_viewers_figure_is_a_forest_of_equal_worlds() -> None:
         player.begin()
     for _ in range(module.BRANCHES):
         player.branch()
-    assert len(lay_out(player.played).forest.nodes) == sum(len(own_turns(one)) for one in player.played)
+    assert len(lay_out(player.played).forest.nodes) == sum(one.env_steps for one in player.played)
     for one in player.played:
         observation, _ = player.env.reset(seed=one.seed, options={"task": one.task_id})
         for turn in one.turns:

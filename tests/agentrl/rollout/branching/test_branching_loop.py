@@ -14,7 +14,6 @@ from agentrl.env import Outcome, SnapshotLevel
 from agentrl.errors import ConfigError, TaskNotFoundError
 from agentrl.rollout import EpisodeSpec, Limits, Rollout, RolloutResult, group_specs
 from agentrl.rollout.branching import Aepo, Arpo, BranchingRollout, Independent, Sampler, TreeGrpo, TreePo
-from agentrl.rollout.forest import own_turns
 from agentrl.store import save_trajectories
 from agentrl.types import Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
@@ -69,7 +68,7 @@ def check_group(trajectories: list[Trajectory]) -> None:
             continue
         parent, turn = by_id[one.parent.parent], one.parent.turn
         assert content(one, turn) == content(parent, turn)
-        assert len(own_turns(one)) >= 1
+        assert one.env_steps >= 1
         if turn and len(one.sequences) == 1:
             mine, others = one.sequences[0], parent.sequences[0]
             shared = int(np.flatnonzero(mine.turns_L == turn)[0])
@@ -89,7 +88,7 @@ def test_every_group_gets_its_budget(sampler: Sampler, kind: str) -> None:
     contents = {(t.id[:-2], tuple(turn.response for turn in t.turns)) for t in result.trajectories}
     assert len(contents) > len(result.trajectories) * 0.8, "branches are no copies"
     counted = {t.group: t.extra["branching"]["group"]["env_steps"] for t in result.trajectories}
-    assert sum(counted.values()) == sum(len(own_turns(t)) for t in result.trajectories) == result.env_steps
+    assert sum(counted.values()) == sum(t.env_steps for t in result.trajectories) == result.env_steps
 
 
 def test_without_branches_it_plays_what_a_rollout_plays() -> None:
@@ -133,6 +132,9 @@ def test_the_budget_is_exact_whatever_breaks(
     assert len(result.trajectories) == 3 * size and result.incomplete_groups == ()
     assert all(one.outcome.is_verdict for one in result.trajectories)
     assert not any(one.outcome.is_verdict for one in result.accidents)
+    assert len({one.id for one in result.played}) == len(result.played)
+    steps = {one.group: one.extra["branching"]["group"]["env_steps"] for one in result.trajectories}
+    assert sum(steps.values()) == result.env_steps
     check_group(result.trajectories)
 
 
@@ -149,7 +151,7 @@ def test_turns_that_others_share_outlive_an_accident(sampler: Sampler) -> None:
     [accident] = result.accidents
     assert accident.outcome is Outcome.ENV_ERROR and "turn 4" in accident.outcome_reason
     check_group(result.trajectories)
-    again = next(t for t in result.trajectories if t.id == accident.id)
+    again = next(t for t in result.trajectories if accident.id == f"{t.id}~0")
     assert again.extra["attempt"] == 1
     forked = [one["turn"] for one in accident.extra["branching"]["decisions"] if one["branches"]]
     assert max(forked) >= 1, "others were forked before the accident"
@@ -172,7 +174,7 @@ def test_a_budget_of_steps_is_kept(sampler: Sampler, limit: int) -> None:
     for one in result.trajectories:
         groups.setdefault(one.group, []).append(one)
     for group, members in groups.items():
-        steps = sum(len(own_turns(one)) for one in members)
+        steps = sum(one.env_steps for one in members)
         assert members[0].extra["branching"]["group"]["env_steps"] == steps <= limit
         cut = [one for one in members if "tool budget" in one.outcome_reason]
         assert all(one.outcome is Outcome.TRUNCATED for one in cut)

@@ -12,7 +12,6 @@ from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import build_model, train_tokenizer
 from agentrl.rollout import group_specs
 from agentrl.rollout.branching import Arpo, BranchingRollout, Sampler, TreeGrpo, TreePo
-from agentrl.rollout.forest import own_turns
 from tests.agentrl.rollout.test_model import one_pass
 
 SAMPLERS = [Arpo(initial=2, beta=0.0, rule="chance", scale="mean"), TreeGrpo(), TreePo(root=(2, 2))]
@@ -35,7 +34,7 @@ def test_branches_in_the_household(sampler: Sampler, kind: str) -> None:
     assert len(result.trajectories) == 10 and not result.accidents
     branches = [one for one in result.trajectories if one.parent]
     assert branches
-    assert result.env_steps == sum(len(own_turns(one)) for one in result.trajectories) < 40
+    assert result.env_steps == sum(one.env_steps for one in result.trajectories) < 40
     for one in branches:
         for sequence in one.sequences:
             logprobs, entropies = one_pass(model, sequence, params.temperature)
