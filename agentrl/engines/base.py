@@ -21,6 +21,7 @@ class SamplingParams:
       stop: strings that end the turn once the sampled text holds one of them; the token that completes it is kept
         whole, so the text may go on behind it.
       stop_token_ids: ids that end the turn (the end-of-message token, usually).
+      alternatives: report for each token the best one that was not sampled.
 
     Raises:
       ConfigError: a value is out of range.
@@ -31,6 +32,7 @@ class SamplingParams:
     top_p: float = 1.0
     stop: tuple[str, ...] = ()
     stop_token_ids: tuple[int, ...] = ()
+    alternatives: bool = False
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -39,6 +41,21 @@ class SamplingParams:
             raise ConfigError(f"temperature must not be negative, got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p must be in (0, 1], got {self.top_p}")
+
+
+@dataclass(frozen=True, slots=True)
+class Alternatives:
+    """For each sampled token the most probable token that was not sampled in its place.
+
+    The most probable of all is therefore that token or the sampled one, whichever has the higher log-probability.
+
+    Attributes:
+      ids: shape (K,).
+      logprobs: under the distribution that the sampled tokens' log-probabilities belong to, shape (K,).
+    """
+
+    ids: NDArray[np.int32]
+    logprobs: NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +69,7 @@ class Completion:
       entropies: exact entropy of that distribution in nats, shape (K,).
       stop_reason: why sampling stopped.
       policy_version: version of the weights that sampled it.
+      alternatives: the runners-up, where ``SamplingParams.alternatives`` asked for them; else None.
     """
 
     ids: NDArray[np.int32]
@@ -59,6 +77,7 @@ class Completion:
     entropies: NDArray[np.float32]
     stop_reason: StopReason
     policy_version: int
+    alternatives: Alternatives | None = None
 
 
 class Engine(Protocol):

@@ -16,6 +16,7 @@ class Mix:
     greedy: bool
     drawn: bool
     nucleus: bool
+    alternatives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +27,15 @@ class Sampled:
       ids_B: the tokens, int64.
       logprobs_B: their log-probabilities in nats.
       entropies_B: entropies in nats of the distribution that the log-probabilities belong to.
+      alternative_ids_B: the most probable tokens that were not sampled, where the mix asks for them; else None.
+      alternative_logprobs_B: their log-probabilities.
     """
 
     ids_B: Tensor
     logprobs_B: Tensor
     entropies_B: Tensor
+    alternative_ids_B: Tensor | None = None
+    alternative_logprobs_B: Tensor | None = None
 
 
 def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniforms_B: Tensor, mix: Mix) -> Sampled:
@@ -63,7 +68,17 @@ def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniforms_B
         ids_B[rows] = _invert_nucleus(probs_BV[rows], top_p_B[rows], uniforms_B[rows])
     if mix.drawn and mix.greedy:
         ids_B = torch.where(temperature_B > 0, ids_B, logprobs_BV.argmax(dim=-1))
-    return Sampled(ids_B, logprobs_BV.gather(1, ids_B[:, None]).squeeze(1), entropies_B)
+    logprobs_B = logprobs_BV.gather(1, ids_B[:, None]).squeeze(1)
+    if not mix.alternatives:
+        return Sampled(ids_B, logprobs_B, entropies_B)
+    return Sampled(ids_B, logprobs_B, entropies_B, *_runners_up(logprobs_BV, ids_B))
+
+
+def _runners_up(logprobs_BV: Tensor, ids_B: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the most probable tokens other than ``ids_B``, and their log-probabilities."""
+    best = logprobs_BV.topk(2, dim=-1)
+    rank_B1 = (best.indices[:, :1] == ids_B[:, None]).long()
+    return best.indices.gather(1, rank_B1).squeeze(1), best.values.gather(1, rank_B1).squeeze(1)
 
 
 def _invert(probs_BV: Tensor, uniforms_B: Tensor) -> Tensor:

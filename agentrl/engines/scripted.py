@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.engines.base import Completion, SamplingParams, check_fork_length
+from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
 from agentrl.errors import EngineError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
@@ -21,11 +21,13 @@ class Line:
       ids: the tokens, in the order sampled.
       logprobs: of each token in nats; None for 0 (a script is certain of what it says).
       entropies: of each token in nats; None for 0.
+      alternatives: (id, log-prob) of each token's runner-up; None where the script knows none.
     """
 
     ids: Sequence[int]
     logprobs: Sequence[float] | None = None
     entropies: Sequence[float] | None = None
+    alternatives: Sequence[tuple[int, float]] | None = None
 
 
 Script = Callable[[NDArray[np.int32], np.random.Generator], str | Line]
@@ -117,9 +119,9 @@ class ScriptedEngine:
         length, reason = self._cut(list(line.ids), room, params)
         spoken = np.asarray(line.ids[:length], np.int32)
         state.ids = np.concatenate([ids, spoken])
-        return Completion(
-            spoken, _column(line.logprobs, length), _column(line.entropies, length), reason, self.policy_version
-        )
+        logprobs, entropies = _column(line.logprobs, length), _column(line.entropies, length)
+        others = _alternatives(line.alternatives, length) if params.alternatives else None
+        return Completion(spoken, logprobs, entropies, reason, self.policy_version, others)
 
     def _cut(self, ids: list[int], room: int, params: SamplingParams) -> tuple[int, StopReason]:
         """Return how many of ``ids`` a model would have been allowed to say, and why it stopped there."""
@@ -146,3 +148,10 @@ class ScriptedEngine:
 
 def _column(values: Sequence[float] | None, length: int) -> NDArray[np.float32]:
     return np.zeros(length, np.float32) if values is None else np.asarray(values[:length], np.float32)
+
+
+def _alternatives(pairs: Sequence[tuple[int, float]] | None, length: int) -> Alternatives | None:
+    if pairs is None:
+        return None
+    ids, logprobs = zip(*pairs[:length], strict=True)
+    return Alternatives(np.asarray(ids, np.int32), np.asarray(logprobs, np.float32))

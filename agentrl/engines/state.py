@@ -53,11 +53,14 @@ class SlotState:
         self.ids_KS = column(torch.int64, max_context)
         self.stats_KS2 = column(torch.float32, max_context, 2)
         """Log-probability and entropy of each sampled token."""
+        self.alternative_ids_KS = column(torch.int32, max_context)
+        self.alternative_logprobs_KS = column(torch.float32, max_context)
         self.host_lengths_K = np.zeros(num_slots, np.int64)
         self.host_ends_K = np.zeros(num_slots, np.int64)
         self.host_running_K = np.zeros(num_slots, np.bool_)
         self.host_temperature_K = np.zeros(num_slots)
         self.host_top_p_K = np.ones(num_slots)
+        self.host_alternatives_K = np.zeros(num_slots, np.bool_)
 
     def start(self, turns: Sequence[TurnStart]) -> None:
         """Let the slots of ``turns`` decode."""
@@ -66,6 +69,7 @@ class SlotState:
         self.host_ends_K[slots] = [turn.end for turn in turns]
         self.host_temperature_K[slots] = [turn.params.temperature for turn in turns]
         self.host_top_p_K[slots] = [turn.params.top_p for turn in turns]
+        self.host_alternatives_K[slots] = [turn.params.alternatives for turn in turns]
         self.host_running_K[slots] = True
         where = torch.from_numpy(slots).to(self.pending_K.device)
         for column, values in (
@@ -93,7 +97,8 @@ class SlotState:
         temperature = self.host_temperature_K[self.host_running_K]
         top_p = self.host_top_p_K[self.host_running_K]
         drawn = temperature > 0
-        return Mix(bool((~drawn).any()), bool(drawn.any()), bool((drawn & (top_p < 1)).any()))
+        alternatives = self.host_alternatives_K[self.host_running_K]
+        return Mix(bool((~drawn).any()), bool(drawn.any()), bool((drawn & (top_p < 1)).any()), bool(alternatives.any()))
 
     def move(self, source: int, target: int) -> None:
         """Carry everything about slot ``source`` to ``target``; ``source`` no longer runs."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentrl.engines.base import Completion, SamplingParams, check_fork_length
+from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
 from agentrl.engines.handles import Handles, room_after
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel, refuse_unsupported
@@ -378,6 +378,9 @@ class TransformersEngine:
         # Idle rows in between write where nobody reads: behind the tokens of their last turn.
         state.ids_KS[slots_B, positions_B] = sampled.ids_B
         state.stats_KS2[slots_B, positions_B] = torch.stack([sampled.logprobs_B, sampled.entropies_B], dim=1)
+        if sampled.alternative_ids_B is not None and sampled.alternative_logprobs_B is not None:
+            state.alternative_ids_KS[slots_B, positions_B] = sampled.alternative_ids_B.int()
+            state.alternative_logprobs_KS[slots_B, positions_B] = sampled.alternative_logprobs_B
         state.pending_K[rows] = sampled.ids_B
         state.lengths_K[rows] += state.running_K[rows]
         codes_B = self._rules.codes_RV[state.rule_K[rows], sampled.ids_B].cpu().numpy()
@@ -431,7 +434,15 @@ class TransformersEngine:
             self._drop(request)
             if not request.future.done():
                 logprobs, entropies = stats_RS2[row, span].T.copy()
-                request.future.set_result(Completion(ids, logprobs, entropies, reason, self._policy_version))
+                others = self._alternatives(request, length) if request.params.alternatives else None
+                version = self._policy_version
+                request.future.set_result(Completion(ids, logprobs, entropies, reason, version, others))
+
+    def _alternatives(self, request: Request, length: int) -> Alternatives:
+        """Read the runners-up of a turn that ended at ``length`` from the device."""
+        slot, span, state = request.session.slot, slice(request.start, length), self._state
+        ids, logprobs = state.alternative_ids_KS[slot, span], state.alternative_logprobs_KS[slot, span]
+        return Alternatives(ids.cpu().numpy().copy(), logprobs.cpu().numpy().copy())
 
     def _stop_reason(self, request: Request, code: int, ids: NDArray[np.int32]) -> StopReason | None:
         """Tell why a turn that sampled ``ids``, the last with a code, is over; None if it is not."""

@@ -288,9 +288,8 @@ class VllmEngine:
         if reason is StopReason.MAX_TOKENS and len(sampled.ids) < turn.wanted:
             reason = StopReason.CONTEXT_FULL
         if not turn.future.done():
-            turn.future.set_result(
-                Completion(sampled.ids, sampled.logprobs, sampled.entropies, reason, self._policy_version)
-            )
+            said = (sampled.ids, sampled.logprobs, sampled.entropies)
+            turn.future.set_result(Completion(*said, reason, self._policy_version, sampled.alternatives))
 
     def _abandon(self, error: Exception | None) -> None:
         """Fail (or without an error cancel) every turn; their sessions are lost."""

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.engines.base import SamplingParams
+from agentrl.engines.base import Alternatives, SamplingParams
 from agentrl.errors import ConfigError, EngineError, nearest
 from agentrl.types import StopReason
 
@@ -39,6 +39,7 @@ class SampledTurn:
       stop_reason: END, STOP_STRING, or MAX_TOKENS where the budget given to vLLM was spent.
       num_prompt: ids of the prompt.
       num_cached: how many of these came from the prefix cache.
+      alternatives: the most probable tokens that were not sampled, for a request that asked for them.
     """
 
     request: str
@@ -48,6 +49,7 @@ class SampledTurn:
     stop_reason: StopReason
     num_prompt: int
     num_cached: int
+    alternatives: Alternatives | None = None
 
 
 class Library(Protocol):
@@ -98,6 +100,21 @@ def top_entropies(logprobs_KC: NDArray[np.float64], vocab_size: int) -> NDArray[
     return np.asarray(-inside - outside, np.float32)
 
 
+def runners_up(
+    ids_K: NDArray[np.int32], top_ids_KC: NDArray[np.int64], logprobs_KC: NDArray[np.float64]
+) -> Alternatives:
+    """Return for each sampled token the most probable one of the C reported that is another; C is at least 2.
+
+    Args:
+      ids_K: the sampled tokens.
+      top_ids_KC: the C most probable tokens of each position.
+      logprobs_KC: theirs.
+    """
+    best_K = np.where(top_ids_KC == ids_K[:, None], -np.inf, logprobs_KC).argmax(axis=1)
+    rows_K = np.arange(len(ids_K))
+    return Alternatives(top_ids_KC[rows_K, best_K].astype(np.int32), logprobs_KC[rows_K, best_K].astype(np.float32))
+
+
 class InProcessVllm:
     """vLLM's engine in this process, stepped by the caller. A process has one at a time: :meth:`close` it first.
 
@@ -135,6 +152,7 @@ class InProcessVllm:
             raise EngineError(f"vLLM cannot serve {path}: {type(error).__name__}: {error}") from error
         self._vocab_size: int = self._engine.model_config.get_vocab_size()
         self._top_logprobs = min(top_logprobs, self._vocab_size)
+        self._with_alternatives: set[str] = set()
 
     @property
     def vocab_size(self) -> int:
@@ -144,6 +162,8 @@ class InProcessVllm:
     def add(self, request: str, ids: list[int], params: SamplingParams, seed: int) -> None:
         """Queue a turn; see :meth:`Library.add`."""
         vllm = self._vllm
+        if params.alternatives and self._top_logprobs < 2:
+            raise EngineError("alternatives need the two most probable tokens: start the engine with top_logprobs >= 2")
         try:
             wanted = vllm.SamplingParams(
                 max_tokens=params.max_tokens,
@@ -163,6 +183,8 @@ class InProcessVllm:
             self._engine.add_request(request, vllm.inputs.tokens_input(ids), wanted)
         except (ValueError, vllm.exceptions.VLLMError) as error:
             raise EngineError(f"vLLM refuses the turn: {error}") from error
+        if params.alternatives:
+            self._with_alternatives.add(request)
 
     def step(self) -> list[SampledTurn]:
         """Advance all turns; see :meth:`Library.step`."""
@@ -170,6 +192,7 @@ class InProcessVllm:
 
     def abort(self, request: str) -> None:
         """Give a turn up."""
+        self._with_alternatives.discard(request)
         self._engine.abort_request([request])
 
     def reload(self, weights: Iterable[tuple[str, Any]]) -> None:
@@ -200,6 +223,11 @@ class InProcessVllm:
         ids = np.asarray(said.token_ids, np.int32)
         # Each position: the sampled token, then the most probable ones, which may hold it again.
         logprobs_KC = np.asarray(said.logprobs.logprobs, np.float64).reshape(len(said.logprobs), -1)[: len(ids)]
+        others = None
+        if output.request_id in self._with_alternatives:
+            self._with_alternatives.discard(output.request_id)
+            tokens_KC = np.asarray(said.logprobs.token_ids, np.int64).reshape(len(said.logprobs), -1)[: len(ids)]
+            others = runners_up(ids, tokens_KC[:, 1:], logprobs_KC[:, 1:])
         if said.finish_reason == "length":
             reason = StopReason.MAX_TOKENS
         else:
@@ -212,6 +240,7 @@ class InProcessVllm:
             stop_reason=reason,
             num_prompt=len(output.prompt_token_ids),
             num_cached=output.num_cached_tokens or 0,
+            alternatives=others,
         )
 
 

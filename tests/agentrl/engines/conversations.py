@@ -19,7 +19,7 @@ def whole(observations: Sequence[NDArray[np.int32]], completions: Sequence[Compl
 def check_against_forward(
     model: Any, observations: Sequence[NDArray[np.int32]], completions: Sequence[Completion], temperature: float
 ) -> None:
-    """Compare log-probs and entropies with one uncached forward pass over the whole conversation, in float64."""
+    """Compare with one uncached forward pass over the whole conversation, in float64; alternatives where there are."""
     ids = torch.from_numpy(whole(observations, completions)).long()
     with torch.no_grad():
         logits = model(input_ids=ids[None]).logits[0].double() / temperature
@@ -31,4 +31,8 @@ def check_against_forward(
         expected = rows.gather(1, torch.from_numpy(completion.ids).long()[:, None])[:, 0]
         np.testing.assert_allclose(completion.logprobs, expected, atol=1e-4)
         np.testing.assert_allclose(completion.entropies, -(rows.exp() * rows).sum(1), atol=1e-4)
+        if completion.alternatives is not None:
+            others = rows.scatter(1, torch.from_numpy(completion.ids).long()[:, None], -torch.inf).max(1)
+            assert completion.alternatives.ids.tolist() == others.indices.tolist()
+            np.testing.assert_allclose(completion.alternatives.logprobs, others.values, atol=1e-4)
         position += len(completion.ids)

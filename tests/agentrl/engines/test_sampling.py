@@ -56,6 +56,27 @@ def test_rows_without_nucleus_are_not_touched_by_one_that_has_it() -> None:
     assert sample(logits, *args, Mix(False, True, True)).ids_B.tolist() == [1, 0]
 
 
+@pytest.mark.parametrize(("greedy", "top_p"), [(False, 1.0), (False, 0.6), (True, 1.0)])
+def test_alternatives_are_the_best_of_the_others(greedy: bool, top_p: float) -> None:
+    rng = generator(1, "alternatives")
+    logits = torch.from_numpy(rng.normal(size=(50, 7)) * 2)
+    temperature = torch.tensor([0.0 if greedy and row % 2 else 0.7 for row in range(50)])
+    uniforms = torch.from_numpy(rng.random(50, dtype=np.float32))
+    mix = Mix(greedy=greedy, drawn=True, nucleus=top_p < 1, alternatives=True)
+    got = sample(logits, temperature, torch.full((50,), top_p), uniforms, mix)
+    assert got.alternative_ids_B is not None and got.alternative_logprobs_B is not None
+    ranks = set()
+    for row in range(50):
+        logprobs = torch.log_softmax(logits[row] / (temperature[row] or 1.0), 0)
+        order = logprobs.argsort(descending=True).tolist()
+        said = int(got.ids_B[row])
+        ranks.add(order.index(said))
+        other = next(token for token in order if token != said)
+        assert int(got.alternative_ids_B[row]) == other
+        assert float(got.alternative_logprobs_B[row]) == pytest.approx(float(logprobs[other]), abs=1e-5)
+    assert len(ranks) > (2 if top_p == 1 else 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_frequencies_follow_the_distribution(dtype: torch.dtype) -> None:
     rng = generator(0, "frequencies")

@@ -46,6 +46,17 @@ def test_given_statistics_are_cut_with_the_ids() -> None:
     assert (got.ids.tolist(), got.entropies.tolist(), got.stop_reason) == ([5], [0.0], StopReason.CONTEXT_FULL)
 
 
+def test_given_alternatives_are_cut_with_the_ids_and_told_to_those_who_ask() -> None:
+    pairs = [(7, -0.5), (8, -1.5), (9, -2.5)]
+    engine = ScriptedEngine(lambda ids, rng: Line([1, 2, 3], alternatives=pairs))
+    for asks in (True, False):
+        params = SamplingParams(max_tokens=2, alternatives=asks)
+        said = asyncio.run(engine.generate(engine.open(0), np.array([5], np.int32), params)).alternatives
+        assert (said is not None) == asks
+        if said is not None:
+            assert said.ids.tolist() == [7, 8] and said.logprobs.tolist() == [-0.5, -1.5]
+
+
 def test_stop_strings_cut(tokenizer: Any) -> None:
     engine = ScriptedEngine(lambda ids, rng: "<a>x</a> and more", tokenizer)
     got = say(engine, engine.open(0), SamplingParams(stop=("</a>",)))

@@ -88,6 +88,26 @@ def test_logprobs_and_entropies_equal_a_full_forward_pass(any_model: Any, temper
         check_against_forward(any_model, observations, completions, temperature or 1.0)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_alternatives_are_reported_to_those_who_ask(any_model: Any, temperature: float) -> None:
+    """Turns that ask and turns that do not, in one batch; asking changes nothing that is sampled."""
+    conversations = prompts(6, turns=3)
+    asking = SamplingParams(max_tokens=5, temperature=temperature, alternatives=True)
+    plain = SamplingParams(max_tokens=5, temperature=temperature)
+    engine = make(any_model)
+
+    async def run() -> list[list[Completion]]:
+        turns = (converse(engine, c, asking if s % 2 else plain, s) for s, c in enumerate(conversations))
+        return list(await asyncio.gather(*turns))
+
+    for seed, (observations, completions) in enumerate(zip(conversations, asyncio.run(run()), strict=True)):
+        assert all((one.alternatives is not None) == bool(seed % 2) for one in completions)
+        check_against_forward(any_model, observations, completions, temperature or 1.0)
+    unasked = converse_all(make(any_model), conversations, plain)
+    asked = converse_all(make(any_model), conversations, asking)
+    assert [[c.ids.tolist() for c in one] for one in asked] == [[c.ids.tolist() for c in one] for one in unasked]
+
+
 def test_other_families_run_through_their_own_modules() -> None:
     """GPT-2 has learned positions, which padding must not leave, and one projection for query, key and value."""
     config = GPT2Config(

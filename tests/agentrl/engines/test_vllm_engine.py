@@ -109,12 +109,13 @@ def say(engine: VllmEngine, ids: NDArray[np.int32], params: SamplingParams) -> C
 def test_logprobs_and_entropies_equal_a_full_forward_pass(engine: VllmEngine, model: Any, temperature: float) -> None:
     """Eight conversations at once; with as many top log-probs as the vocabulary has ids, entropies are exact."""
     conversations = prompts(8, turns=3)
-    params = SamplingParams(max_tokens=6, temperature=temperature)
+    params = SamplingParams(max_tokens=6, temperature=temperature, alternatives=True)
 
     async def run() -> list[list[Completion]]:
         return await asyncio.gather(*(converse(engine, c, params, seed) for seed, c in enumerate(conversations)))
 
     for observations, completions in zip(conversations, asyncio.run(run()), strict=True):
+        assert all(one.alternatives is not None for one in completions)
         check_against_forward(model, observations, completions, temperature or 1.0)
 
 

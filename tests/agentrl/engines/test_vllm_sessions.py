@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams
 from agentrl.engines.vllm import VllmEngine
-from agentrl.engines.vllm_library import SampledTurn, import_vllm, top_entropies
+from agentrl.engines.vllm_library import SampledTurn, import_vllm, runners_up, top_entropies
 from agentrl.errors import ConfigError, EngineError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
@@ -274,6 +274,14 @@ def test_entropies_are_lower_bounds(logits: list[float], count: int) -> None:
     rest = np.exp(logprobs[count:]).sum()
     gap = rest * np.log(max(1, len(logprobs) - count))
     assert exact - gap - 1e-5 <= bound <= exact + 1e-5
+
+
+def test_runners_up_are_the_best_of_the_others() -> None:
+    top = np.array([[4, 7, 2], [7, 4, 2], [5, 6, 7], [2, 4, 6]])
+    logprobs = np.log([[0.5, 0.3, 0.1], [0.5, 0.3, 0.1], [0.4, 0.4, 0.1], [0.6, 0.2, 0.1]])
+    got = runners_up(np.array([4, 4, 5, 9], np.int32), top, logprobs)  # 9 is not among the most probable
+    assert got.ids.tolist() == [7, 7, 6, 2] and got.ids.dtype == np.int32
+    np.testing.assert_allclose(np.exp(got.logprobs), [0.3, 0.5, 0.4, 0.6], rtol=1e-6)
 
 
 def test_a_missing_vllm_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
