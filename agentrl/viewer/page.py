@@ -153,7 +153,8 @@ def _totals(groups: Sequence[GroupView]) -> dict[str, str]:
         turns = sum(len(card.trajectory.turns) for card in cards)
         totals["branches"] = f"{branches}"
         totals["turns shared"] = f"{100 * (1 - played / turns):.0f} %"
-    accidents = sum(len(group.accidents) for group in groups)
+    accidents = [accident for group in groups for accident in group.accidents]
     if accidents:
-        totals["accidents"] = f"{accidents}"
+        lost = sum(accident.env_steps for accident in accidents)
+        totals["accidents"] = f"{len(accidents)}, which took {lost:,} turns more"
     return totals
