@@ -167,8 +167,9 @@ def test_random_lives_equal_feeding_everything_again(any_model: Any, use_lean: b
     assert engine.kv_bytes == 0
 
 
-def test_random_lives_in_float64() -> None:
-    model = build("qwen3").double()
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_random_lives_in_float64(device: str) -> None:
+    model = build("qwen3").double().to(device)
     twins = Twins(make(model), make(model, min_shared=NEVER), atol=1e-6)
     asyncio.run(play_at_random(twins, generator(5, "lives"), rounds=15, slots=8))
 
