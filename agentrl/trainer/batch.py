@@ -110,6 +110,7 @@ class Batch:
       at_A: index of each scored token in the sequences laid end to end.
       advantages_A: float32.
       old_logprobs_A: float32.
+      behavior_logprobs_A: the sampler's own, float32.
       sequence_A: number of the sequence in the batch.
       row_A: number of the turn in the turn table.
       uncertainty_A: float32, 0 where no loss asks for it.
@@ -123,6 +124,7 @@ class Batch:
     at_A: Tensor
     advantages_A: Tensor
     old_logprobs_A: Tensor
+    behavior_logprobs_A: Tensor
     sequence_A: Tensor
     row_A: Tensor
     uncertainty_A: Tensor
@@ -145,6 +147,7 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
     at = np.flatnonzero(scored)
     ids = np.concatenate([sample.sequence.ids_L for sample in samples]).astype(np.int64)
     old = np.concatenate([sample.old_logprobs_L for sample in samples])
+    behavior = np.concatenate([sample.sequence.behavior_logprobs_L for sample in samples])
     rows = np.concatenate([sample.rows_L for sample in samples])
     marks = [np.zeros(len(one), np.float32) if one.uncertainty_L is None else one.uncertainty_L for one in samples]
     packing, targets, before, question = None, at, at - 1, np.arange(len(at))
@@ -166,6 +169,7 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
         at_A=tensor(at),
         advantages_A=tensor(advantages[at].astype(np.float32)),
         old_logprobs_A=tensor(old[at].astype(np.float32)),
+        behavior_logprobs_A=tensor(behavior[at].astype(np.float32)),
         sequence_A=tensor(np.repeat(np.arange(len(lengths)), lengths)[at]),
         row_A=tensor(rows[at]),
         uncertainty_A=tensor(np.concatenate(marks)[at]),

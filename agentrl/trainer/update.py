@@ -22,6 +22,9 @@ from agentrl.trainer.shaping import shape_tokens
 EXTREMES: dict[str, Callable[..., float]] = {"ratio_max": max, "ratio_min": min}
 """Metrics that are not averaged over tokens."""
 
+MISMATCH = "engine/mismatch"
+"""Mean absolute difference of sampler's and trainer's log-probs, nats: over the first minibatch, before any step."""
+
 
 def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
     """Return log-probability and entropy (nats) of the model at each scored token, shapes (A,).
@@ -84,7 +87,8 @@ class Updater:
         """Make ``epochs x minibatches`` updates from this process's samples; return means over all processes.
 
         Every process must call it, with or without samples. Each update is normalised by what its minibatch holds
-        over all processes (scored tokens, or sequences), so that the result does not depend on how it was cut.
+        over all processes (scored tokens, or sequences), so that the result does not depend on how it was cut. The
+        first minibatch meets the weights that sampled it, so there the log-probs of engine and trainer are compared.
         """
         samples = shape_tokens(samples, self.loss)
         if self.config.old_logprobs == "recompute":
@@ -104,7 +108,7 @@ class Updater:
                 denominators = {"token_mean": tokens, "sequence_mean": sequences}
                 denominator = denominators.get(self.loss.aggregation, sequences * self.most_tokens)
                 for _, batch in self._batches(minibatch):
-                    self._backward(batch, denominator, totals)
+                    self._backward(batch, denominator, totals, compare=not norms)
                 norms.append(self.optimizer.step(lr))
         return self._means(totals, norms)
 
@@ -119,9 +123,13 @@ class Updater:
         for part in micro_batches(samples, self.config.token_budget, merge=merge):
             yield part, pack(part, self.device, merge=merge)
 
-    def _backward(self, batch: Batch, denominator: float, totals: dict[str, float]) -> None:
-        """Add the gradient of this part of a minibatch; add its sums to ``totals``."""
+    def _backward(self, batch: Batch, denominator: float, totals: dict[str, float], *, compare: bool) -> None:
+        """Add the gradient of this part of a minibatch; add its sums to ``totals``, with ``compare`` MISMATCH too."""
         logprobs_A, entropies_A = score(self.model, batch, self.temperature)
+        if compare:
+            distance = float((logprobs_A.detach() - batch.behavior_logprobs_A).abs().sum())
+            totals[MISMATCH] = totals.get(MISMATCH, 0.0) + distance
+            totals["compared"] = totals.get("compared", 0.0) + len(logprobs_A)
         loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
         if self.reference is not None and self.loss.kl_coef:
             with torch.no_grad():
@@ -175,10 +183,11 @@ class Updater:
     def _means(totals: dict[str, float], norms: list[float]) -> dict[str, float]:
         """Token means and extremes over all processes, and the gradient norm of the updates."""
         parts = distributed.gather(totals)
-        tokens = max(1.0, sum(part.get("tokens", 0.0) for part in parts))
+        tokens, compared = (max(1.0, sum(part.get(key, 0.0) for part in parts)) for key in ("tokens", "compared"))
         numbers = {}
-        for key in sorted({key for part in parts for key in part} - {"tokens"}):
+        for key in sorted({key for part in parts for key in part} - {"tokens", "compared"}):
             values = [part[key] for part in parts if key in part]
-            numbers[key] = EXTREMES[key](values) if key in EXTREMES else sum(values) / tokens
+            count = compared if key == MISMATCH else tokens
+            numbers[key] = EXTREMES[key](values) if key in EXTREMES else sum(values) / count
         numbers["grad_norm"] = float(np.mean(norms)) if norms else 0.0
         return numbers

@@ -73,6 +73,7 @@ def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> Non
     assert np.nanmax(np.abs(advantages)) > 0 and changed
     assert all(np.isfinite(value) for value in metrics.values())
     assert metrics["grad_norm"] > 0
+    assert metrics["engine/mismatch"] < 1e-5, "what was sampled is scored as it was sampled"
     if recipe.filter == "none" and recipe.name not in ("d3s", "brpo"):
         assert dropped == 0
 

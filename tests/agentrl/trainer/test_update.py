@@ -224,6 +224,23 @@ def test_recomputed_log_probs_agree_with_right_ones_and_replace_wrong_ones(model
     assert any(not one.equal(other) for one, other in zip(misled, by_sampler, strict=True))
 
 
+@pytest.mark.parametrize("old_logprobs", ["behavior", "recompute"])
+def test_mismatch_is_of_the_first_minibatch_whatever_the_update_calls_old(
+    model: Any, batch: list[Sample], old_logprobs: str
+) -> None:
+    def distances(sample: Sample) -> Tensor:
+        at = np.isfinite(sample.advantages_L)
+        behavior_A = torch.as_tensor(sample.sequence.behavior_logprobs_L[at])
+        return (logprobs_by_hand(model, sample)[0].detach() - behavior_A).abs()
+
+    every = float(torch.cat([distances(sample) for sample in batch]).mean())
+    _, metrics = update(model, batch, old_logprobs=old_logprobs)
+    assert metrics["engine/mismatch"] == pytest.approx(every)
+    _, metrics = update(model, batch, minibatches=4, epochs=2, token_budget=1, old_logprobs=old_logprobs)
+    of_one = [float(distances(sample).mean()) for sample in batch]
+    assert sum(metrics["engine/mismatch"] == pytest.approx(one) for one in of_one) == 1
+
+
 def test_epochs_and_minibatches(model: Any, batch: list[Sample]) -> None:
     gradients, _ = update(model, batch, minibatches=2, epochs=3)
     assert len(gradients) == 6

@@ -33,6 +33,7 @@ TREE: dict[str, Any] = {
     },
     "algorithm": {"name": "gigpo"},
     "rollout": {"tasks_per_iteration": 4, "group_size": 4, "concurrency": 16},
+    "engine": {},
     "curriculum": {},
     "filter": {},
     "loss": {},
@@ -58,8 +59,9 @@ def tiny_config(directory: Path, **changes: dict[str, Any]) -> Config:
 
 
 def records(directory: Path) -> list[dict[str, Any]]:
-    """Return the metrics without what the clock decides."""
-    return [{key: value for key, value in record.items() if key != "elapsed_s"} for record in read_metrics(directory)]
+    """Return the metrics without what the clock decides: seconds."""
+    kept = read_metrics(directory)
+    return [{key: value for key, value in record.items() if not key.endswith("_s")} for record in kept]
 
 
 def weights(directory: Path) -> dict[str, Tensor]:
