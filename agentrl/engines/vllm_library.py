@@ -23,8 +23,11 @@ _FIXED: dict[str, Any] = {
     "enable_prefix_caching": True,
     "generation_config": "vllm",
     "disable_log_stats": True,
+    "tensor_parallel_size": 1,
+    "pipeline_parallel_size": 1,
+    "data_parallel_size": 1,
 }
-"""Fields of ``vllm.EngineArgs`` that the engine's numbers rest on."""
+"""Fields of ``vllm.EngineArgs`` that the engine rests on: what log-probs are of, and one whole model a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class InProcessVllm:
                 max_num_seqs=max_running,
                 max_logprobs=top_logprobs,
                 **_FIXED,
+                **_among_peers(),
                 **settings,
             )
             self._engine = vllm.LLMEngine.from_engine_args(arguments)
@@ -244,6 +248,20 @@ class InProcessVllm:
         )
 
 
+def _among_peers() -> dict[str, Any]:
+    """Return the settings of a process that has peers, each with an engine of its own: nothing where it has none.
+
+    vLLM joins the process group that is there, and is told by the environment which of its processes this is.
+    """
+    import torch.distributed as dist
+
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return {}
+    os.environ.setdefault("RANK", str(dist.get_rank()))
+    os.environ.setdefault("LOCAL_RANK", str(dist.get_rank()))
+    return {"distributed_executor_backend": "external_launcher"}
+
+
 def check_settings(names: Collection[str]) -> None:
     """Check that vLLM is there and has these settings, and that the engine does not decide them itself.
 
@@ -253,7 +271,7 @@ def check_settings(names: Collection[str]) -> None:
     known = [field.name for field in fields(import_vllm().EngineArgs)]
     for name in names:
         if name in _FIXED:
-            raise ConfigError(f"vllm.EngineArgs.{name} is {_FIXED[name]!r}: the engine's numbers rest on it; remove it")
+            raise ConfigError(f"vllm.EngineArgs.{name} is {_FIXED[name]!r}: the engine rests on it; remove it")
         if name not in known:
             raise ConfigError(f"vllm.EngineArgs has no field {name!r}{nearest(name, known)}")
 

@@ -142,4 +142,5 @@ def _join(index: int, processes: int, address: str, function: Callable[..., None
     try:
         function(*arguments)
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():  # vLLM, where it is closed, takes the group down with it
+            dist.destroy_process_group()

@@ -8,7 +8,7 @@ from agentrl.engines.transformers import TransformersEngine
 from agentrl.engines.vllm import VllmEngine
 from agentrl.engines.vllm_library import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_settings
 from agentrl.errors import ConfigError
-from agentrl.trainer.config import Config, num_processes
+from agentrl.trainer.config import Config
 
 _DECIDED_ELSEWHERE = {
     "model": "policy.path",
@@ -41,11 +41,6 @@ def check_engine(config: Config) -> None:
                 f"{key}.temperature {value} with engine.kind vllm, which samples at {LOWEST_TEMPERATURE} to "
                 f"{HIGHEST_TEMPERATURE}: choose one of these, or engine.kind=transformers"
             )
-    if (processes := num_processes(config)) > 1:
-        raise ConfigError(
-            f"{processes} processes with engine.kind vllm, which serves the policy of one: set run.processes=1 or "
-            "engine.kind=transformers"
-        )
     for name in config.engine.settings:
         if name in _DECIDED_ELSEWHERE:
             raise ConfigError(f"engine.settings.{name} is decided by {_DECIDED_ELSEWHERE[name]}: set it there")

@@ -10,7 +10,6 @@ import torch
 
 from agentrl.policy import load_policy
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.checkpoint import latest_checkpoint
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
 from agentrl.trainer.setup import check_algorithm
@@ -30,7 +29,7 @@ BY_VLLM: dict[str, Any] = {
         "build": {"hidden_size": 64, "num_layers": 2, "num_heads": 2, "vocab_size": 400, "tokenizer_episodes": 20}
     },
     "engine": {"kind": "vllm", "settings": {"enforce_eager": True, "block_size": 32}},
-    "run": {"iterations": 2, "save_trajectories_every": 1},
+    "run": {"iterations": 2, "save_trajectories_every": 1, "checkpoint_every": 1, "keep_checkpoints": 9},
 }
 
 
@@ -42,14 +41,8 @@ def logprobs(model: Any, sequence: TokenSequence) -> np.ndarray[Any, Any]:
     return np.asarray(scores.numpy()[sequence.action_mask_L[1:]])
 
 
-def test_interrupted_resumed_and_sampled_by_the_newest_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an iteration sampled is scored by the policy that the checkpoint before it holds."""
-    run = tmp_path / "run"
-    config = tiny_config(run, **BY_VLLM | {"run": BY_VLLM["run"] | {"checkpoint_every": 1, "keep_checkpoints": 9}})
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "reinforce", 1)
-        assert run_training(config) == INTERRUPTED
-    assert run_training(config, resume=True) == 0
+def check_run(run: Path) -> None:
+    """What an iteration sampled is scored the same by the policy that the checkpoint before it holds."""
     updates = [record for record in records(run) if record["stage"] == "reinforce"]
     assert [record["index"] for record in updates] == [1, 2]
     for record in updates:
@@ -60,11 +53,27 @@ def test_interrupted_resumed_and_sampled_by_the_newest_weights(tmp_path: Path, m
     for iteration in (0, 1):
         model, _ = load_policy(str(run / "checkpoints" / f"iteration-{iteration:06d}"))
         played = store.read(iteration)
+        assert len(played) == 16
         assert {turn.policy_version for one in played for turn in one.turns} == {iteration}
         for sequence in (sequence for one in played for sequence in one.sequences):
             recorded = sequence.behavior_logprobs_L[sequence.action_mask_L]
             np.testing.assert_allclose(recorded, logprobs(model, sequence), atol=1e-4)
-    assert latest_checkpoint(run / "checkpoints") == run / "checkpoints" / "iteration-000002"
+
+
+def test_interrupted_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two engines one after the other: vLLM frees what it has when it is closed."""
+    config = tiny_config(tmp_path / "run", **BY_VLLM)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "reinforce", 1)
+        assert run_training(config) == INTERRUPTED
+    assert run_training(config, resume=True) == 0
+    check_run(tmp_path / "run")
+
+
+def test_two_processes_have_an_engine_each(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path / "run", **BY_VLLM | {"run": BY_VLLM["run"] | {"processes": 2}})
+    assert run_training(config) == 0
+    check_run(tmp_path / "run")
 
 
 def test_arpo_forks_by_its_entropies(tmp_path: Path) -> None:

@@ -190,11 +190,15 @@ def test_weights_that_do_not_arrive_end_the_run(
         ("rollout", {"top_p": 0.9}, r"rollout.top_p 0.9 .* set rollout.top_p=1 or engine.kind=transformers"),
         ("rollout", {"temperature": 2.5}, r"rollout.temperature 2.5 with engine.kind vllm, .* 0.01 to 2.0"),
         ("eval", {"temperature": 0.001}, r"eval.temperature 0.001 with engine.kind vllm"),
-        ("run", {"processes": 2}, r"2 processes with engine.kind vllm, .* set run.processes=1"),
         ("engine", {"settings": {"blok_size": 32}}, r"has no field 'blok_size'; did you mean 'block_size'"),
         ("engine", {"settings": {"dtype": "float16"}}, r"engine.settings.dtype is decided by policy.dtype"),
         ("engine", {"settings": {"gpu_memory_utilization": 1}}, r"is decided by engine.gpu_memory_utilization"),
         ("engine", {"settings": {"logprobs_mode": "raw_logprobs"}}, r"logprobs_mode is 'processed_logprobs': .* rest"),
+        (
+            "engine",
+            {"settings": {"tensor_parallel_size": 2}},
+            r"tensor_parallel_size is 1: the engine rests on it",
+        ),
     ],
 )
 def test_what_it_cannot_do_is_refused_before_the_first_step(
