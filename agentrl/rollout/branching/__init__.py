@@ -6,6 +6,7 @@ from typing import Any
 from agentrl.errors import ConfigError, nearest
 from agentrl.rollout.branching.entropy import Aepo as Aepo
 from agentrl.rollout.branching.entropy import Arpo as Arpo
+from agentrl.rollout.branching.latr import Latr as Latr
 from agentrl.rollout.branching.loop import BranchingRollout as BranchingRollout
 from agentrl.rollout.branching.path import FRESH as FRESH
 from agentrl.rollout.branching.path import Path as Path
@@ -19,7 +20,9 @@ from agentrl.rollout.branching.trees import TreeGrpo as TreeGrpo
 from agentrl.rollout.branching.trees import TreePo as TreePo
 from agentrl.rollout.branching.vine import Vine as Vine
 
-SAMPLERS: dict[str, type[Sampler]] = {kind.name: kind for kind in (Independent, Arpo, Aepo, TreeGrpo, TreePo, Vine)}
+SAMPLERS: dict[str, type[Sampler]] = {
+    kind.name: kind for kind in (Independent, Arpo, Aepo, TreeGrpo, TreePo, Latr, Vine)
+}
 
 
 def make_sampler(options: Mapping[str, Any]) -> Sampler:

@@ -4,12 +4,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from itertools import groupby
 
 from agentrl.context.base import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import Outcome, TextEnv
 from agentrl.errors import ConfigError
+from agentrl.rollout.branching.detour import Detour
 from agentrl.rollout.branching.path import FRESH, Path, Start
 from agentrl.rollout.branching.player import Player, Stage, check_forkable
 from agentrl.rollout.branching.sampler import Sampler
@@ -25,7 +28,8 @@ from agentrl.types import BranchPoint, Trajectory
 class BranchingRollout:
     """Plays groups whose paths may be forked from one another; stands where a ``Rollout`` stands.
 
-    The specs of a group are its budget: path number i, in the order of creation, is played under the i-th of them. A
+    The specs of a group are its budget: path number i, in the order of creation, is played under the i-th of them
+    (after one that was pruned, under its spec with another sampling seed). A
     group proceeds in rounds; in each, all its live paths play one turn side by side, then the sampler decides, path by
     path in the order of numbers. What is played therefore depends on the specs alone, not on ``concurrency`` (up to
     the engine's own floating-point differences between batch shapes).
@@ -77,7 +81,8 @@ class BranchingRollout:
         self.max_retries = max_retries
         self._concurrency = concurrency
         self._pool = EnvPool(env_factory, concurrency, threads=threads)
-        self.stage = Stage(engine, context, turn_params(params, context), limits, self._pool)
+        params = replace(turn_params(params, context), alternatives=sampler.alternatives)
+        self.stage = Stage(engine, context, params, limits, self._pool)
         if sampler.branches:
             env = env_factory()
             check_forkable(env, type(env).__name__)
@@ -151,7 +156,7 @@ class GrowingGroup:
         self._plan = rollout.sampler.plan(len(specs), seed, vocab_size)
         self._paths: list[Path] = []
         self._players: list[Player] = []
-        self._num_lost_steps = self._num_replayed = 0
+        self._num_lost_steps = self._num_replayed = self._num_pruned = self._num_pruned_tokens = 0
 
     async def play(self) -> None:
         """Grow the group to its budget and play every path to its end."""
@@ -168,14 +173,14 @@ class GrowingGroup:
                 await player.leave()
                 player.hush()
         for path, player in zip(self._paths, self._players, strict=True):
-            if not path.is_lost:
+            if not (path.is_lost or path.is_pruned):
                 self.trajectories.append(self._close(path, player))
 
     # -- growing -----------------------------------------------------------------------------------------------------
 
     def _grow(self) -> bool:
         """Begin the paths that the plan asks for; return whether any is live."""
-        slots = len(self.specs) - len(self._paths)
+        slots = len(self.specs) - sum(not path.is_pruned for path in self._paths)
         if slots and (steps := self._steps_left()) > 0:
             live = sum(path.is_live for path in self._paths)
             starts = self._plan.grow(self._paths, slots)
@@ -187,20 +192,41 @@ class GrowingGroup:
 
     def _begin(self, start: Start) -> None:
         number, turn = len(self._paths), start.turn
-        path, spec = Path(number, start=turn, judged=turn + 1), self.specs[number]
-        if start.parent is None:
-            player = Player(self._rollout.stage, spec)
+        pruned = next((path.number for path in self._paths if path.is_pruned), None)
+        if pruned is not None:
+            number = pruned
+        path = Path(number, start=turn, token=start.token, judged=turn + 1)
+        player = self._make_player(path, start, self._spec(number, is_reused=pruned is not None))
+        if pruned is None:
+            self._paths.append(path)
+            self._players.append(player)
         else:
-            path.parent = self._owner(start.parent, turn)
-            source = self._players[path.parent]
-            path.turns = self._paths[path.parent].turns[:turn]
-            player = Player(self._rollout.stage, spec, source, turn)
-            try:
-                player.fork_session(source)
-            except Accident as accident:
-                player.cut(accident.outcome, str(accident))
-        self._paths.append(path)
-        self._players.append(player)
+            self._num_replayed += self._players[number].num_replayed
+            self._paths[number], self._players[number] = path, player
+
+    def _make_player(self, path: Path, start: Start, spec: EpisodeSpec) -> Player:
+        """Return the player of a path that begins, its session forked and its parent noted."""
+        stage, sampler, turn = self._rollout.stage, self._rollout.sampler, start.turn
+        if start.parent is None:
+            return Player(stage, spec)
+        path.parent = start.parent if start.token is not None else self._owner(start.parent, turn)
+        source, turns = self._players[path.parent], self._paths[path.parent].turns
+        path.turns, detour = turns[:turn], None
+        if start.token is not None:
+            detour = Detour(turns[turn], start.token, partial(sampler.look, turns[turn], token=start.token))
+        player = Player(stage, spec, source, turn, detour)
+        try:
+            player.fork_session(source)
+        except Accident as accident:
+            player.cut(accident.outcome, str(accident))
+        return player
+
+    def _spec(self, number: int, *, is_reused: bool) -> EpisodeSpec:
+        """Return the spec of a place, with a sampling seed of its own where a pruned path had it before."""
+        spec = self.specs[number]
+        if not is_reused:
+            return spec
+        return replace(spec, sampling_seed=derive(spec.sampling_seed, "pruned", self._num_pruned))
 
     def _owner(self, number: int, turn: int) -> int:
         """Return the path that played the turn before ``turn`` on the way of path ``number``, or its root."""
@@ -237,9 +263,20 @@ class GrowingGroup:
             path.turns = [completion for _, completion in player.record.said]
             if player.is_over:
                 await player.leave()
+                if player.pruned is not None:
+                    self._prune(path, player)
+                    continue
                 path.is_live = not player.record.trajectory.outcome.is_verdict
                 if path.is_live:
                     self._replace(path, player)
+
+    def _prune(self, path: Path, player: Player) -> None:
+        """Let go of a path that the sampler does not want; nothing of it was sent to an environment."""
+        assert player.pruned is not None
+        player.hush()
+        path.is_live, path.pruned_after = False, player.pruned.after
+        self._num_pruned += 1
+        self._num_pruned_tokens += player.pruned.num_tokens
 
     def _replace(self, path: Path, player: Player) -> None:
         """Play a path again after an accident, from the last turn that others share with it; or give it up."""
@@ -248,12 +285,15 @@ class GrowingGroup:
         if player.spec.attempt >= self._rollout.max_retries:
             path.is_live, path.is_lost = False, True
             return
-        turn = max([path.start, *(fork.start for fork in self._paths if fork.parent == path.number)])
+        # Who was forked inside a turn shares its beginning: the turn stays.
+        forks = [fork for fork in self._paths if fork.parent == path.number and not fork.is_pruned]
+        turn = max([path.start, *(fork.start + (fork.token is not None) for fork in forks)])
         path.turns, path.judged = path.turns[:turn], min(path.judged, turn + 1)
-        path.decisions = [decision for decision in path.decisions if decision["turn"] <= turn]
+        path.decisions = [one for one in path.decisions if one["turn"] < turn + ("token" not in one)]
         self._num_lost_steps += player.num_steps
         self._num_replayed += player.num_replayed
-        again = Player(self._rollout.stage, player.spec.retry(), player if turn else None, turn)
+        detour = player.detour if turn == path.start else None
+        again = Player(self._rollout.stage, player.spec.retry(), player if turn else None, turn, detour)
         self._players[path.number] = again
 
     def _close(self, path: Path, player: Player) -> Trajectory:
@@ -265,12 +305,15 @@ class GrowingGroup:
         trajectory.extra["branching"] = {
             "sampler": self._rollout.sampler.name,
             "number": path.number,
+            "token": path.token,
             "decisions": path.decisions,
             "group": {
                 "budget": len(self.specs),
                 "env_steps": self.num_steps,
                 "replayed_env_steps": self._num_replayed + sum(player.num_replayed for player in self._players),
                 "max_env_steps": self._rollout.max_env_steps,
+                "pruned": self._num_pruned,
+                "pruned_tokens": self._num_pruned_tokens,
                 **self._plan.notes,
             },
         }

@@ -14,10 +14,13 @@ class Start:
     Attributes:
       parent: number of the path that it is forked from; None begins an episode of its own.
       turn: first turn that is not the parent's.
+      token: where in the parent's turn ``turn`` it parts, by saying the runner-up of that token; None begins the turn
+        anew.
     """
 
     parent: int | None = None
     turn: int = 0
+    token: int | None = None
 
 
 FRESH = Start()
@@ -28,13 +31,17 @@ FRESH = Start()
 class Path:
     """One member of a group while it grows. A path that an accident ended is played again under the same number.
 
+    The place of a path that was pruned goes to the next one that begins.
+
     Attributes:
       number: place in the group, in the order of creation.
       parent: number of the path it was forked from, or None.
       start: first turn of its own.
+      token: of that turn, the first that is not the parent's; None if the whole turn is its own.
       turns: what every turn sampled, those shared with the parent first.
       is_live: it goes on.
       is_lost: accidents took all its attempts.
+      pruned_after: the sampler's look did not want it, so many tokens after it was forked; None for all others.
       judged: turns before this one have been considered by the sampler.
       decisions: what the sampler decided at this path's turns, JSON-serialisable, in the order of turns.
     """
@@ -42,11 +49,18 @@ class Path:
     number: int
     parent: int | None = None
     start: int = 0
+    token: int | None = None
     turns: list[Completion] = field(default_factory=list)
     is_live: bool = True
     is_lost: bool = False
+    pruned_after: int | None = None
     judged: int = 1
     decisions: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_pruned(self) -> bool:
+        """True if it is no longer of the group."""
+        return self.pruned_after is not None
 
 
 class Plan(Protocol):

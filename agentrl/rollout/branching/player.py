@@ -1,6 +1,5 @@
 """The playing side of a path: environment, engine session and record, which a fork takes over up to a turn."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,12 +9,13 @@ from agentrl.context.base import Context, Feed
 from agentrl.engines.base import Completion, Engine, SamplingParams
 from agentrl.env import Info, Outcome, Snapshot, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
-from agentrl.rollout.episode import Accident, Speaker, boundary, play_turn
+from agentrl.rollout.branching.detour import Detour, PrunedError
+from agentrl.rollout.branching.speaker import BranchSpeaker
+from agentrl.rollout.episode import Accident, boundary, play_turn
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import Limits
 from agentrl.rollout.pool import EnvPool
 from agentrl.rollout.record import EpisodeRecord
-from agentrl.seeding import derive
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,31 +93,6 @@ class BranchRecord(EpisodeRecord):
         return pieces
 
 
-class BranchSpeaker(Speaker):
-    """A speaker whose session may hold a part of what is to be fed, or have to be filled again."""
-
-    def __init__(self, engine: Engine, seed: int, held: Sequence[NDArray[np.int32]]) -> None:
-        super().__init__(engine, seed)
-        self._held = held
-        self._num_ahead = 0
-
-    def take_over(self, session: int, feed: Feed, *, is_fed: bool, turn: int) -> None:
-        """Fork ``session`` where ``feed`` begins, or if it was fed there already one token before its end."""
-        self._num_ahead = len(feed.ids) - 1 if is_fed else 0
-        length = feed.num_held + self._num_ahead
-        self.session = self.engine.fork(session, derive(self.seed, "session", turn), length=length)
-
-    async def say(self, feed: Feed, params: SamplingParams, turn: int) -> Completion:
-        """Feed what the session does not hold, and sample turn ``turn``."""
-        if not feed.is_fresh and self.session is None:
-            self.session = self.engine.open(derive(self.seed, "session", turn))
-            feed = replace(feed, ids=np.concatenate([*self._held, feed.ids]))
-        elif not feed.is_fresh:
-            feed = replace(feed, ids=feed.ids[self._num_ahead :])
-        self._held, self._num_ahead = (), 0
-        return await super().say(feed, params, turn)
-
-
 class Player:
     """Plays one path, one attempt: :meth:`open`, then :meth:`play` turn after turn.
 
@@ -125,21 +100,32 @@ class Player:
       spec: task and seeds of the attempt.
       record: of the episode.
       start: turns before it were not played by this attempt.
+      detour: how its first turn leaves the source's inside, if it does.
       num_replayed: steps that restoring the environment took.
+      pruned: why it was given up before its first action was sent, if the detour's look did not want it.
       is_over: there is no further turn.
     """
 
-    def __init__(self, stage: Stage, spec: EpisodeSpec, source: "Player | None" = None, turn: int = 0) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        spec: EpisodeSpec,
+        source: "Player | None" = None,
+        turn: int = 0,
+        detour: Detour | None = None,
+    ) -> None:
         self._stage = stage
         self.spec = spec
         self.start = turn
+        self.detour = detour
         empty = BranchRecord(stage.context, spec)
         self.record: BranchRecord = empty if source is None else source.record.branch(spec, turn)
         self.snapshots: list[Snapshot | None] = [] if source is None else source.snapshots[: turn + 1]
         self.num_replayed = 0
+        self.pruned: PrunedError | None = None
         self.is_over = False
         self._env: TextEnv | None = None
-        self._speaker = BranchSpeaker(stage.engine, spec.sampling_seed, self.record.held())
+        self._speaker = BranchSpeaker(stage.engine, spec.sampling_seed, self.record.held(), detour)
 
     @property
     def num_steps(self) -> int:
@@ -147,15 +133,24 @@ class Player:
         return len(self.record.trajectory.turns) - self.start
 
     def fork_session(self, source: "Player") -> None:
-        """Take over the engine's session of ``source``, which is idle; a context of fresh prompts has nothing to."""
-        feed, session = self.record.feed(), source._speaker.session
-        if session is not None and not feed.is_fresh:
-            is_fed = len(source.record.said) > self.start
+        """Take over the engine's session of ``source``, which is idle, if it holds anything of what is to be fed.
+
+        Where every turn has a fresh prompt, it does for a detour from the latest turn.
+        """
+        feed, session, said = self.record.feed(), source._speaker.session, source.record.said
+        holds = not feed.is_fresh
+        if self.detour is not None:
+            holds = not any(later.is_fresh for later, _ in said[self.start + 1 :])
+        if session is not None and holds and not source._speaker.is_behind:
+            is_fed = len(said) > self.start
             with boundary(Outcome.INFRA_LOST, f"in the fork at turn {self.start}"):
                 self._speaker.take_over(session, feed, is_fed=is_fed, turn=self.start)
 
     async def play(self) -> None:
-        """Play a turn, the first one after the environment was brought to its place. Accidents end the record."""
+        """Play a turn, the first one after the environment was brought to its place. Accidents end the record.
+
+        A detour that its look does not want ends before the environment hears of it: :attr:`pruned`.
+        """
         stage = self._stage
         try:
             if self._env is None:
@@ -168,6 +163,9 @@ class Player:
                 await self._keep_place(self._env)
             self.is_over = not goes_on
         except Accident as accident:
+            if isinstance(accident.__cause__, PrunedError):
+                self.pruned, self.is_over = accident.__cause__, True
+                return
             self.cut(accident.outcome, str(accident))
 
     def cut(self, outcome: Outcome, reason: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import pydantic
 from pydantic import BaseModel, ConfigDict
 
+from agentrl.engines.base import Completion
 from agentrl.errors import ConfigError, nearest
 from agentrl.rollout.branching.path import FRESH, Path, Plan, Start
 
@@ -17,12 +18,14 @@ class Sampler(BaseModel):
     Attributes:
       name: the name in configurations.
       branches: whether paths are forked: then the environment must be one that can be.
+      alternatives: whether it is decided from the runners-up of sampled tokens, which the engine must report.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: ClassVar[str]
     branches: ClassVar[bool] = True
+    alternatives: ClassVar[bool] = False
 
     @abstractmethod
     def plan(self, budget: int, seed: int, vocab_size: int) -> Plan:
@@ -36,6 +39,14 @@ class Sampler(BaseModel):
         Raises:
           ConfigError: the options cannot be used with this budget.
         """
+
+    def look(self, parent: Completion, branch: Completion, token: int) -> int | None:
+        """Judge a branch that left its parent's turn at ``token``, when its own turn was sampled and not yet played.
+
+        Returns:
+          None to keep it; or it is pruned, and this is how many tokens after the fork that could be told.
+        """
+        return None
 
 
 class Independent(Sampler):

@@ -144,11 +144,16 @@ class TracedEngine(ScriptedEngine):
 
 
 def chatter(chat: ChatFormat, *texts: str) -> Script:
-    """Return a script that says one of ``texts`` at random, with random log-probs and entropies."""
+    """Return a script that says one of ``texts`` at random, with random log-probs, entropies and runners-up.
+
+    Runners-up are letters, or the end of the message.
+    """
 
     def script(ids: NDArray[np.int32], rng: np.random.Generator) -> Line:
         said = chat.message(str(rng.choice(texts))).tolist()
-        return Line(said, (-rng.random(len(said))).tolist(), rng.random(len(said)).tolist())
+        logprobs, entropies = (-rng.random(len(said))).tolist(), rng.random(len(said)).tolist()
+        others = rng.choice(chat.message("glint").tolist(), len(said)).tolist()
+        return Line(said, logprobs, entropies, list(zip(others, (-rng.random(len(said))).tolist(), strict=True)))
 
     return script
 

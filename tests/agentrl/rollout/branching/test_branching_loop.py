@@ -13,7 +13,7 @@ from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, SnapshotLevel
 from agentrl.errors import ConfigError, TaskNotFoundError
 from agentrl.rollout import EpisodeSpec, Limits, Rollout, RolloutResult, group_specs
-from agentrl.rollout.branching import Aepo, Arpo, BranchingRollout, Independent, Sampler, TreeGrpo, TreePo
+from agentrl.rollout.branching import Aepo, Arpo, BranchingRollout, Independent, Latr, Sampler, TreeGrpo, TreePo
 from agentrl.store import save_trajectories
 from agentrl.types import Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
@@ -22,7 +22,8 @@ TASKS = ("corridor-2", "corridor-3", "corridor-2")
 ARPO, AEPO = Arpo(scale="mean"), Aepo()
 CHANCE = Arpo(scale="mean", rule="chance", initial=1)
 AUTHORS = [Arpo(dialect="authors", initial=1), Aepo(dialect="authors")]
-BRANCHING = [ARPO, CHANCE, AEPO, *AUTHORS, TreeGrpo(), TreePo(root=(2, 3))]
+LATR = Latr(lookahead=(2,), share=0.8, suffix_match=None, short="compare")
+BRANCHING = [ARPO, CHANCE, AEPO, *AUTHORS, TreeGrpo(), TreePo(root=(2, 3)), LATR]
 ALL = [Independent(), *BRANCHING]
 NEVER: Callable[[int], None] = lambda turn: None  # noqa: E731
 TOKENIZER = byte_tokenizer()
