@@ -32,8 +32,8 @@ class Latr(Sampler):
     episodes, begun with them. If all paths have ended before the tree is full, the rest are plain episodes too.
 
     A branch at token k of turn t holds a place of the tree from then on, until t, k + r if pruned by the look at r.
-    Candidates get the places that are free at their own turn and token, those of earlier turns first, then of earlier
-    tokens, then of lower numbers of paths: as if all paths had been sampled side by side, token by token.
+    Candidates are taken where the tree has room from their own turn and token on, those of earlier turns first, then of
+    earlier tokens, then of lower numbers of paths: as if all paths had been sampled side by side, token by token.
 
     Paper: LATR, arXiv:2510.24302; defaults of its script for GRPO on mathematics, whose other one has τ_abs 0.25,
     τ_rel 0.15, edit_distance 0.4 and no further measure. Differs from the code:
@@ -102,6 +102,11 @@ class Latr(Sampler):
         )
 
 
+Moment = tuple[int, int]
+"""Turn and token."""
+_NEVER: Moment = (2**31, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A token where a branch can leave ``said``, turn ``turn`` of path ``number``."""
@@ -123,8 +128,9 @@ class _LatrPlan:
         width = round(budget * sampler.share)
         self._initial = min(sampler.initial, width)
         self._num_plain = budget - width
-        self._free_since = [(0, 0)] * (width - self._initial)
-        """Turn and token from which on each free place of the tree is free."""
+        self._num_places = width - self._initial
+        self._stays: list[tuple[Moment, Moment]] = []
+        """When each branch came and left; a pruned one left where the look told."""
         self._waiting: list[_Candidate] = []
         self._pruned: list[Path] = []
         self.notes: dict[str, Any] = {"initial": self._initial, "width": width}
@@ -146,9 +152,11 @@ class _LatrPlan:
                 continue
             assert path.parent is not None and path.token is not None
             self._pruned.append(path)
-            self._free_since.append((path.start, path.token + path.pruned_after))
+            came = (path.start, path.token)
+            self._stays.remove((came, _NEVER))
+            self._stays.append((came, (path.start, path.token + path.pruned_after)))
             for decision in paths[path.parent].decisions:
-                if (decision["turn"], decision["token"]) == (path.start, path.token):
+                if (decision["turn"], decision["token"]) == came:
                     decision["pruned_after"] = path.pruned_after
 
     def _judge(self, path: Path) -> Iterator[_Candidate]:
@@ -173,17 +181,21 @@ class _LatrPlan:
                 yield _Candidate(turn, int(token), path.number, said)
 
     def _choose(self, paths: Sequence[Path], slots: int) -> Iterator[Start]:
-        """Give the free places to the candidates that come after; the others wait for a branch to be pruned."""
+        """Yield the candidates for which there is room; the others wait for a branch to be pruned."""
         waiting, self._waiting = self._waiting, []
         for one in waiting:
-            places = [since for since in self._free_since if since <= (one.turn, one.token)]
-            if not places or not slots:
+            if not slots or not self._has_room((one.turn, one.token)):
                 self._waiting.append(one)
                 continue
             slots -= 1
-            self._free_since.remove(max(places))
+            self._stays.append(((one.turn, one.token), _NEVER))
             paths[one.number].decisions.append(_decision(one))
             yield Start(one.number, one.turn, one.token)
+
+    def _has_room(self, came: Moment) -> bool:
+        """Tell whether a branch can come then and stay: from then on one place is always free."""
+        moments = [came, *(begin for begin, _ in self._stays if begin > came)]
+        return all(sum(begin <= at < end for begin, end in self._stays) < self._num_places for at in moments)
 
 
 def _decision(one: _Candidate) -> dict[str, Any]:
