@@ -147,7 +147,7 @@ class InProcessVllm:
                 max_logprobs=top_logprobs,
                 **_FIXED,
                 **_among_peers(),
-                **settings,
+                **_whole_prompts(vllm) | settings,
             )
             self._engine = vllm.LLMEngine.from_engine_args(arguments)
         except TypeError as error:
@@ -260,6 +260,14 @@ def _among_peers() -> dict[str, Any]:
     os.environ.setdefault("RANK", str(dist.get_rank()))
     os.environ.setdefault("LOCAL_RANK", str(dist.get_rank()))
     return {"distributed_executor_backend": "external_launcher"}
+
+
+def _whole_prompts(vllm: Any) -> dict[str, Any]:
+    """Return the settings by which a step takes up whole prompts only, where vLLM cannot cut seeded ones.
+
+    After a part of a prompt it sets the request's random generator back by a step, which CPU generators refuse.
+    """
+    return {"enable_chunked_prefill": False} if vllm.platforms.current_platform.is_cpu() else {}
 
 
 def check_settings(names: Collection[str]) -> None:

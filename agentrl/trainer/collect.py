@@ -7,7 +7,7 @@ from typing import Any
 from agentrl import seeding
 from agentrl.algorithms.base import Recipe
 from agentrl.curriculum import DynamicSampling, draw_tasks, make_curriculum, num_kept
-from agentrl.errors import ConfigError
+from agentrl.errors import ConfigError, EngineError
 from agentrl.rollout import RolloutResult, group_specs
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.trainer import distributed
@@ -48,13 +48,18 @@ class Collector:
         self._refills, self._groups = 0, 0
 
     def collect(self, iteration: int) -> RolloutResult:
-        """Play this process's share of an iteration."""
+        """Play this process's share of an iteration.
+
+        Raises:
+          EngineError: all processes lost every episode to accidents.
+        """
         self._refills, self._groups, self._hinted = 0, 0, 0
         results = [self._play_groups(iteration, self._config.rollout.tasks_per_iteration)]
         while self._refills < self._max_refills and (missing := self._missing(results)):
             self._refills += 1
             results.append(self._play_groups(iteration, missing))
         result = merged(results)
+        check_played(result)
         if self._curriculum is not None:
             outcomes = chain.from_iterable(distributed.gather(group_outcomes(result.trajectories)))
             for _, task, successes in sorted(outcomes):
@@ -104,6 +109,20 @@ class Collector:
         table = turn_table([trajectory for result in results for trajectory in result.trajectories])
         (kept,) = distributed.all_sum([float(num_kept(table, DynamicSampling()))])
         return max(0, self._config.rollout.tasks_per_iteration - int(kept))
+
+
+def check_played(result: RolloutResult) -> None:
+    """Check that something was played, by all processes together: else the next iteration will not fare better.
+
+    Raises:
+      EngineError: every episode was lost to an accident; says to which.
+    """
+    (played,) = distributed.all_sum([float(len(result.trajectories))])
+    reasons = list(chain.from_iterable(distributed.gather([lost.outcome_reason for lost in result.accidents])))
+    if reasons and not played:
+        raise EngineError(
+            f"all {len(reasons)} attempts at an iteration's episodes were lost, the first to: {reasons[0]}"
+        )
 
 
 def max_refills(config: Config, recipe: Recipe) -> int:

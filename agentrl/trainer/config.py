@@ -146,7 +146,7 @@ class EngineConfig(Section):
     gpu_memory_utilization: float = Field(
         0.4, gt=0, le=1, description="share of the GPU's memory for vLLM's weights and cache; the trainer has the rest"
     )
-    top_logprobs: int = Field(20, gt=0, description="most probable tokens that entropies are computed from")
+    top_logprobs: int = Field(20, ge=2, description="most probable tokens that entropies and runners-up are taken from")
     tolerance: float | None = Field(
         None, gt=0, description="largest difference after a sync, nats a token; null: 1e-4 in float32, 0.1 in bfloat16"
     )

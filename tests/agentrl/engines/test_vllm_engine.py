@@ -143,6 +143,20 @@ def test_same_seed_same_turns_whatever_else_is_served(engine: VllmEngine) -> Non
     assert whole(conversations[0], first).tolist() != whole(conversations[0], second).tolist()
 
 
+@pytest.mark.parametrize("settings", [{"max_num_batched_tokens": 128}], indirect=True)
+def test_more_prompts_than_a_step_takes(engine: VllmEngine, model: Any) -> None:
+    """Eight prompts of 60 ids, of which a step holds two and a part of a third."""
+    ids = generator(0, "many").integers(0, VOCAB_SIZE, (8, 60)).astype(np.int32)
+
+    async def run() -> list[list[Completion]]:
+        return await asyncio.gather(*(converse(engine, [row], DRAWN, seed) for seed, row in enumerate(ids)))
+
+    for seed, (row, completions) in enumerate(zip(ids, asyncio.run(run()), strict=True)):
+        check_against_forward(model, [row], completions, 1.0)
+        alone = asyncio.run(converse(engine, [row], DRAWN, seed))
+        assert alone[0].ids.tolist() == completions[0].ids.tolist()
+
+
 # -- forks -------------------------------------------------------------------------------------------------------------
 
 

@@ -181,6 +181,22 @@ def test_weights_that_do_not_arrive_end_the_run(
     assert library[0].is_closed
 
 
+def test_an_engine_that_fails_on_end_ends_the_run(
+    library: list[ModelLibrary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by an endless row of iterations without an episode; what was saved before goes on from there."""
+
+    def fail(self: ModelLibrary) -> list[SampledTurn]:
+        raise RuntimeError("device lost")
+
+    config = tiny_config(tmp_path / "run", **SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(ModelLibrary, "step", fail)
+        with pytest.raises(EngineError, match="all 24 attempts .* were lost, the first to: .*device lost"):
+            run_training(config)
+    assert run_training(config, resume=True) == 0
+
+
 # -- what is refused ---------------------------------------------------------------------------------------------------
 
 
