@@ -1,6 +1,6 @@
 """Named recipes: credit assignment with the loss settings it goes with."""
 
-from agentrl.algorithms.branching import AEPO, ARPO, TreeGRPO, TreePO
+from agentrl.algorithms.branching import AEPO, ARPO, LATR, TreeGRPO, TreePO
 from agentrl.algorithms.clipping import CISPO, DAPO, GSPO, LOOP, SAPO
 from agentrl.algorithms.critic import POAD, PPO, TurnPPO
 from agentrl.algorithms.gigpo import GiGPO
@@ -23,7 +23,7 @@ BUILTIN = (
     *(DatasetReset, RLGF, ScafGRPO),
     *(GiGPO, HGPO, SRGPO, MTGRPO, SPO),
     *(SALT, EMPG, D3S, Unlikeliness),
-    *(TreeGRPO, TreePO, ARPO, AEPO, VinePPO),
+    *(TreeGRPO, TreePO, ARPO, AEPO, LATR, VinePPO),
     *(PPO, TurnPPO, POAD),
 )
 """Every algorithm that comes with agentrl."""

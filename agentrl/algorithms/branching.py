@@ -82,3 +82,14 @@ class AEPO(GRPO):
     loss: ClassVar[LossSettings] = LossSettings(keep_high_gradient=True, entropy_advantage=0.2)
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy"})
     sampler: ClassVar[str] = "aepo"
+
+
+class LATR(GRPO):
+    """GRPO as Lookahead Tree-Based Rollouts uses it: what is its own is the sampler, which forks inside turns."""
+
+    name: ClassVar[str] = "latr"
+    title: ClassVar[str] = "GRPO on groups that fork at tokens with a near runner-up"
+    paper: ClassVar[str] = "LATR, arXiv:2510.24302"
+    test: ClassVar[str] = "tests/agentrl/rollout/branching/test_latr.py"
+    loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.01)
+    sampler: ClassVar[str] = "latr"

@@ -124,7 +124,7 @@ class RolloutConfig(Section):
     tasks_per_iteration: int = Field(16, gt=0)
     group_size: int = Field(8, gt=0, description="episodes per task, from the same initial state")
     sampler: dict[str, Any] = Field(
-        {}, description="name and options: independent, arpo, aepo, tree_grpo, treepo; {} suits the algorithm"
+        {}, description="name and options: independent, arpo, aepo, tree_grpo, treepo, latr; {} suits the algorithm"
     )
     max_env_steps: int | None = Field(
         None, gt=0, description="environment steps per group, shared ones counted once; null for no limit"

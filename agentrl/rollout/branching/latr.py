@@ -33,7 +33,7 @@ class Latr(Sampler):
 
     A branch at token k of turn t holds a place of the tree from then on, until t, k + r if pruned by the look at r.
     Candidates are taken where the tree has room from their own turn and token on, those of earlier turns first, then of
-    earlier tokens, then of lower numbers of paths: as if all paths had been sampled side by side, token by token.
+    earlier tokens, then of lower numbers of paths.
 
     Paper: LATR, arXiv:2510.24302; defaults of its script for GRPO on mathematics, whose other one has τ_abs 0.25,
     τ_rel 0.15, edit_distance 0.4 and no further measure. Differs from the code:
@@ -41,6 +41,8 @@ class Latr(Sampler):
     - There a row says its most probable token as long as the tree grows, and the runner-up begins the branch; here the
       row is sampled. Where it says one of the two most probable tokens, the rule is the same.
     - Probabilities are those at the sampling temperature, there those at 1.
+    - There all rows are decoded side by side; here a branch's candidates are known a round later than its parent's, and
+      come too late where these took the places.
     - A branch that is pruned takes none of its own branches along, since its turn is not judged before the look.
     - ``share`` is fixed, there it falls with the training steps (1, 0.75 from 100 on, 0.5 from 200, 0.25 from 300).
     - Branches that differ from their parent in a mathematical symbol are not spared, nothing is padded with copies.

@@ -87,6 +87,7 @@ CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "arpo": ({}, credit.grpo),
     "arpo hard": ({"mode": "hard", "base": "rloo"}, lambda t: credit.branch_attribution(t, base=credit.rloo)),
     "aepo": ({}, credit.grpo),
+    "latr": ({}, credit.grpo),
     "vineppo": ({}, vineppo),
     "mdpo": ({}, credit.grpo),
     "hapo": ({"outlier": 1.5}, lambda t: credit.hapo(t, outlier=1.5)),

@@ -19,7 +19,7 @@ def config_for(algorithm: str, **rollout: Any) -> Config:
 
 @pytest.mark.parametrize(
     ("algorithm", "sampler"),
-    [("gigpo", "independent"), ("arpo", "arpo"), ("aepo", "aepo"), ("tree_grpo", "tree_grpo"), ("treepo", "treepo")],
+    [("gigpo", "independent"), *((name, name) for name in ("arpo", "aepo", "tree_grpo", "treepo", "latr"))],
 )
 def test_algorithms_bring_their_sampler(algorithm: str, sampler: str) -> None:
     config = config_for(algorithm)

@@ -22,7 +22,7 @@ TASKS = ("corridor-2", "corridor-3", "corridor-2")
 ARPO, AEPO = Arpo(scale="mean"), Aepo()
 CHANCE = Arpo(scale="mean", rule="chance", initial=1)
 AUTHORS = [Arpo(dialect="authors", initial=1), Aepo(dialect="authors")]
-LATR = Latr(lookahead=(2,), share=0.8, suffix_match=None, short="compare")
+LATR = Latr(lookahead=(2,), share=0.8, suffix_match=None, rouge_l=0.4, short="compare")
 BRANCHING = [ARPO, CHANCE, AEPO, *AUTHORS, TreeGrpo(), TreePo(root=(2, 3)), LATR]
 ALL = [Independent(), *BRANCHING]
 NEVER: Callable[[int], None] = lambda turn: None  # noqa: E731
@@ -76,6 +76,22 @@ def check_group(trajectories: list[Trajectory]) -> None:
             assert mine.common_prefix(others) >= np.flatnonzero(others.turns_L == turn - 1)[-1] + 1
             if len(parent.turns) > turn:
                 assert (mine.ids_L[:shared] == others.ids_L[:shared]).all()
+        check_fork_inside(one, parent, turn)
+
+
+def check_fork_inside(one: Trajectory, parent: Trajectory, turn: int) -> None:
+    """A branch that left inside a turn has the parent's tokens of that turn up to there, and then another."""
+    token = one.extra["branching"]["token"]
+    if token is not None:
+        mine, others = (
+            next(
+                each.ids_L[(each.turns_L == turn) & each.action_mask_L]
+                for each in which.sequences
+                if turn in each.turns_L
+            )
+            for which in (one, parent)
+        )
+        assert (mine[:token] == others[:token]).all() and len(mine) > token
 
 
 @pytest.mark.parametrize("kind", ["append", "window"])

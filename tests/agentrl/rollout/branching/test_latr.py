@@ -218,9 +218,7 @@ class Group:
     share=st.sampled_from([0.0, 0.5, 0.8, 1.0]),
     seed=st.integers(0, 10**6),
 )
-def test_places_go_round_as_if_all_were_sampled_side_by_side(
-    budget: int, initial: int, share: float, seed: int
-) -> None:
+def test_places_go_round_by_turn_and_token(budget: int, initial: int, share: float, seed: int) -> None:
     group = Group(Latr(initial=initial, share=share, tau_abs=0.1, tau_rel=0.3), budget, seed)
     assert len(group.paths) == budget - group.width
     for _ in range(12):
