@@ -192,7 +192,7 @@ def test_an_engine_that_fails_on_end_ends_the_run(
     config = tiny_config(tmp_path / "run", **SHORT)
     with monkeypatch.context() as patch:
         patch.setattr(ModelLibrary, "step", fail)
-        with pytest.raises(EngineError, match="all 24 attempts .* were lost, the first to: .*device lost"):
+        with pytest.raises(EngineError, match=r"all 24 attempts .* were lost, the first to: .*device lost"):
             run_training(config)
     assert run_training(config, resume=True) == 0
 
