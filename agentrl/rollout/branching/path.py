@@ -37,25 +37,25 @@ class Path:
       number: place in the group, in the order of creation.
       parent: number of the path it was forked from, or None.
       start: first turn of its own.
-      token: of that turn, the first that is not the parent's; None if the whole turn is its own.
       turns: what every turn sampled, those shared with the parent first.
       is_live: it goes on.
       is_lost: accidents took all its attempts.
-      pruned_after: the sampler's look did not want it, so many tokens after it was forked; None for all others.
       judged: turns before this one have been considered by the sampler.
       decisions: what the sampler decided at this path's turns, JSON-serialisable, in the order of turns.
+      token: of turn ``start``, the first that is not the parent's; None if the whole turn is its own.
+      pruned_after: the sampler's look did not want it, so many tokens after it was forked; None for all others.
     """
 
     number: int
     parent: int | None = None
     start: int = 0
-    token: int | None = None
     turns: list[Completion] = field(default_factory=list)
     is_live: bool = True
     is_lost: bool = False
-    pruned_after: int | None = None
     judged: int = 1
     decisions: list[dict[str, Any]] = field(default_factory=list)
+    token: int | None = None
+    pruned_after: int | None = None
 
     @property
     def is_pruned(self) -> bool:

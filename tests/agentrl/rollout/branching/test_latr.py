@@ -117,7 +117,7 @@ def test_a_branch_is_judged_behind_its_forced_token() -> None:
     plan = Latr().plan(8, 0, 0)
     plan.grow([], 8)
     near = [0.5] * 4, [0.3] * 4
-    root, branch = Path(0, turns=[said([1], [0.9], [0.1])]), Path(1, 0, 0, 2, turns=[said(range(4), *near)])
+    root, branch = Path(0, turns=[said([1], [0.9], [0.1])]), Path(1, 0, 0, token=2, turns=[said(range(4), *near)])
     assert plan.grow([root, branch], 6) == [Start(1, 0, 3)]
     branch.turns.append(said(range(4), *near))
     assert plan.grow([root, branch], 5) == [Start(1, 1, token) for token in range(4)]
@@ -206,7 +206,7 @@ class Group:
         number = pruned[0] if pruned else len(self.paths)
         assert start.parent is not None and start.token is not None
         turns = self.paths[start.parent].turns[: start.turn]
-        path = Path(number, start.parent, start.turn, start.token, turns, judged=start.turn + 1)
+        path = Path(number, start.parent, start.turn, turns, token=start.token, judged=start.turn + 1)
         self.paths[number : number + 1] = [path]
         self.stays[path] = (start.turn, start.token), NEVER
 
