@@ -1,7 +1,8 @@
 """Turns that leave another one in the middle: what is recorded, where they stop, and what the sessions hold."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ from agentrl.context import make_context
 from agentrl.engines.base import Alternatives, Completion, SamplingParams
 from agentrl.engines.scripted import Line
 from agentrl.errors import EngineError
-from agentrl.rollout import group_specs
-from agentrl.rollout.branching import BranchingRollout, Latr
+from agentrl.rollout import RolloutResult, group_specs
+from agentrl.rollout.branching import FRESH, BranchingRollout, Latr, Path, Sampler, Start
 from agentrl.rollout.branching.detour import Detour, join, reason_to_stop
 from agentrl.types import StopReason, Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
@@ -117,6 +118,32 @@ def contexts(one: Trajectory) -> list[tuple[int, ...]]:
     return before
 
 
+class Listener:
+    """A script that says words at random and remembers what its sessions held."""
+
+    def __init__(self, kind: str) -> None:
+        self.context = make_context(TOKENIZER, kind)
+        self.heard: set[tuple[int, ...]] = set()
+        self._script = chatter(self.context.chat, "left", "right", "ring")
+
+    def __call__(self, ids: NDArray[np.int32], rng: np.random.Generator) -> str | Line:
+        self.heard.add(tuple(ids.tolist()))
+        return self._script(ids, rng)
+
+    def play(
+        self, sampler: Sampler, params: SamplingParams, size: int, *, seed: int = 0, fail_at: int | None = None
+    ) -> RolloutResult:
+        """Play a group and check that whatever is on record of it was heard."""
+        engine = TracedEngine(self, TOKENIZER, fail_at=fail_at)
+        with BranchingRollout(lambda: Corridor(max_turns=5), engine, self.context, params, sampler=sampler) as rollout:
+            result = rollout.collect(group_specs(["corridor-2"], size, seed=seed, iteration=0))
+        assert engine.num_open == 0 and len(result.trajectories) == size
+        assert len(result.accidents) == (fail_at is not None)
+        for one in result.trajectories:
+            assert self.heard.issuperset(contexts(one)), "a session held something else"
+        return result
+
+
 @pytest.mark.parametrize("kind", ["append", "window"])
 @pytest.mark.parametrize("stop", [(), ("ti", "gl", "rr")])
 @pytest.mark.parametrize("max_tokens", [3, 64])
@@ -124,29 +151,14 @@ def contexts(one: Trajectory) -> list[tuple[int, ...]]:
 def test_sessions_hold_what_is_on_record(
     kind: str, stop: tuple[str, ...], max_tokens: int, fail_at: int | None
 ) -> None:
-    context = make_context(TOKENIZER, kind)
-    script = chatter(context.chat, "left", "right", "ring")
-    heard: Counter[tuple[int, ...]] = Counter()
-
-    def overheard(ids: NDArray[np.int32], rng: np.random.Generator) -> Any:
-        heard[tuple(ids.tolist())] += 1
-        line = script(ids, rng)
-        assert isinstance(line, Line)
-        return line
-
+    listener = Listener(kind)
     sampler = Latr(initial=2, lookahead=(2,), suffix_match=None, short="compare")
     params = SamplingParams(max_tokens=max_tokens, stop=stop)
     reasons: Counter[StopReason] = Counter()
     for seed in range(6):
-        engine = TracedEngine(overheard, TOKENIZER, fail_at=fail_at)
-        with BranchingRollout(lambda: Corridor(max_turns=5), engine, context, params, sampler=sampler) as rollout:
-            result = rollout.collect(group_specs(["corridor-2"], 9, seed=seed, iteration=0))
-        assert engine.num_open == 0 and len(result.trajectories) == 9
-        assert len(result.accidents) == (fail_at is not None)
-        by_id = {one.id: one for one in result.trajectories}
-        for one in result.trajectories:
-            for before in contexts(one):
-                assert heard[before], "the session held something else"
+        trajectories = listener.play(sampler, params, 9, seed=seed, fail_at=fail_at).trajectories
+        by_id = {one.id: one for one in trajectories}
+        for one in trajectories:
             token = one.extra["branching"]["token"]
             if token is not None and one.parent is not None:
                 turn, parent = one.turns[one.parent.turn], by_id[one.parent.parent].turns[one.parent.turn]
@@ -155,3 +167,61 @@ def test_sessions_hold_what_is_on_record(
     assert reasons[StopReason.END] or max_tokens == 3, "some turns were over with their forced token"
     assert reasons[StopReason.STOP_STRING] or not stop
     assert reasons[StopReason.MAX_TOKENS] or max_tokens > 3
+
+
+class Fixed(Sampler):
+    """One episode, then what is given for each round; prunes every fork inside turn ``unwanted``."""
+
+    name: ClassVar[str] = "fixed"
+    alternatives: ClassVar[bool] = True
+
+    rounds: tuple[tuple[Start, ...], ...]
+    unwanted: bool = False
+
+    def plan(self, budget: int, seed: int, vocab_size: int) -> "FixedPlan":
+        return FixedPlan(self.rounds)
+
+    def look(self, parent: Completion, branch: Completion, token: int) -> int | None:
+        return 1 if self.unwanted else None
+
+
+class FixedPlan:
+    def __init__(self, rounds: Sequence[Sequence[Start]]) -> None:
+        self.notes: dict[str, Any] = {}
+        self._rounds = iter([[FRESH], *rounds])
+
+    def grow(self, paths: Sequence[Path], slots: int) -> list[Start]:
+        starts = list(next(self._rounds, []))
+        for start in starts:
+            if start.parent is not None:
+                decision = {"turn": start.turn, "token": start.token, "branches": 1}
+                paths[start.parent].decisions.append(decision)
+        return starts
+
+
+@pytest.mark.parametrize("kind", ["append", "window"])
+@pytest.mark.parametrize("token", range(4))
+def test_a_fork_inside_an_earlier_turn(kind: str, token: int) -> None:
+    sampler = Fixed(rounds=((), (), (Start(0, 0, token), Start(0, 1, token))))
+    members = Listener(kind).play(sampler, SamplingParams(), 3).trajectories
+    assert [one.parent and one.parent.turn for one in members] == [None, 0, 1]
+
+
+@pytest.mark.parametrize("kind", ["append", "window"])
+def test_a_fork_from_a_path_that_ended_its_turn_with_the_forced_token(kind: str) -> None:
+    """That path's session has not heard the end of its turn yet."""
+    sampler = Fixed(rounds=((Start(0, 0, 1),), (Start(1, 1),)))
+    members = Listener(kind).play(sampler, SamplingParams(max_tokens=2), 3).trajectories
+    assert [one.parent and (one.parent.parent[-2:], one.parent.turn) for one in members] == [None, ("00", 0), ("01", 1)]
+    assert members[1].turns[0].num_tokens == 2
+
+
+def test_what_was_pruned_leaves_nothing_when_its_parent_is_played_again() -> None:
+    sampler = Fixed(rounds=((Start(0, 0, 1),),), unwanted=True)
+    result = Listener("append").play(sampler, SamplingParams(), 2, fail_at=4)
+    (accident,) = result.accidents
+    assert len(accident.turns) == 2 and len(accident.extra["branching"]["decisions"]) == 1
+    again, fresh = result.trajectories
+    assert again.kept_turns == 0 and not again.extra["branching"]["decisions"], "the turn that was forked is gone"
+    assert fresh.parent is None and fresh.extra["branching"]["group"]["pruned"] == 1
+    assert fresh.extra["branching"]["group"]["pruned_tokens"] > 0
