@@ -76,9 +76,10 @@ def test_two_processes_have_an_engine_each(tmp_path: Path) -> None:
     check_run(tmp_path / "run")
 
 
-def test_arpo_forks_by_its_entropies(tmp_path: Path) -> None:
-    """Branches are decided by entropies from the top log-probs, and an update follows them."""
-    config = tiny_config(tmp_path / "run", **BY_VLLM | {"algorithm": {"name": "arpo"}, "warm_start": {"steps": 30}})
+@pytest.mark.parametrize("algorithm", ["arpo", "latr"])
+def test_forks_are_decided_by_what_it_reports(tmp_path: Path, algorithm: str) -> None:
+    """By entropies from the top log-probs, or by runners-up; an update follows them."""
+    config = tiny_config(tmp_path / "run", **BY_VLLM | {"algorithm": {"name": algorithm}, "warm_start": {"steps": 30}})
     check_algorithm(config)
     with Run(config, resume=False) as run:
         run.warm_start()
