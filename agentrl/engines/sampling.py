@@ -71,14 +71,8 @@ def sample(logits_BV: Tensor, temperature_B: Tensor, top_p_B: Tensor, uniforms_B
     logprobs_B = logprobs_BV.gather(1, ids_B[:, None]).squeeze(1)
     if not mix.alternatives:
         return Sampled(ids_B, logprobs_B, entropies_B)
-    return Sampled(ids_B, logprobs_B, entropies_B, *_runners_up(logprobs_BV, ids_B))
-
-
-def _runners_up(logprobs_BV: Tensor, ids_B: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the most probable tokens other than ``ids_B``, and their log-probabilities."""
-    best = logprobs_BV.topk(2, dim=-1)
-    rank_B1 = (best.indices[:, :1] == ids_B[:, None]).long()
-    return best.indices.gather(1, rank_B1).squeeze(1), best.values.gather(1, rank_B1).squeeze(1)
+    others = logprobs_BV.scatter_(1, ids_B[:, None], -torch.inf).max(dim=-1)
+    return Sampled(ids_B, logprobs_B, entropies_B, others.indices, others.values)
 
 
 def _invert(probs_BV: Tensor, uniforms_B: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
 from agentrl.engines.handles import Handles, room_after
@@ -422,6 +423,8 @@ class TransformersEngine:
         where = torch.from_numpy(slots).to(self._device)
         ids_RS = state.ids_KS[where, first:last].cpu().numpy().astype(np.int32)
         stats_RS2 = state.stats_KS2[where, first:last].cpu().numpy()
+        asked = any(request.params.alternatives for request in requests)
+        others_RS = self._read_alternatives(where, first, last) if asked else None
         for row, (request, code) in enumerate(zip(requests, codes, strict=True)):
             session = request.session
             length = int(state.host_lengths_K[session.slot])
@@ -434,15 +437,16 @@ class TransformersEngine:
             self._drop(request)
             if not request.future.done():
                 logprobs, entropies = stats_RS2[row, span].T.copy()
-                others = self._alternatives(request, length) if request.params.alternatives else None
+                others = None
+                if others_RS is not None and request.params.alternatives:
+                    others = Alternatives(others_RS.ids[row, span].copy(), others_RS.logprobs[row, span].copy())
                 version = self._policy_version
                 request.future.set_result(Completion(ids, logprobs, entropies, reason, version, others))
 
-    def _alternatives(self, request: Request, length: int) -> Alternatives:
-        """Read the runners-up of a turn that ended at ``length`` from the device."""
-        slot, span, state = request.session.slot, slice(request.start, length), self._state
-        ids, logprobs = state.alternative_ids_KS[slot, span], state.alternative_logprobs_KS[slot, span]
-        return Alternatives(ids.cpu().numpy().copy(), logprobs.cpu().numpy().copy())
+    def _read_alternatives(self, where: Tensor, first: int, last: int) -> Alternatives:
+        """Return the runners-up that slots hold for these positions, one row a slot."""
+        ids_RS = self._state.alternative_ids_KS[where, first:last].cpu().numpy()
+        return Alternatives(ids_RS, self._state.alternative_logprobs_KS[where, first:last].cpu().numpy())
 
     def _stop_reason(self, request: Request, code: int, ids: NDArray[np.int32]) -> StopReason | None:
         """Tell why a turn that sampled ``ids``, the last with a code, is over; None if it is not."""

@@ -17,7 +17,7 @@ from agentrl.engines.base import Completion, SamplingParams
 from agentrl.engines.vllm import VllmEngine
 from agentrl.errors import ConfigError, EngineError
 from agentrl.rollout import group_specs
-from agentrl.rollout.branching import Arpo, BranchingRollout
+from agentrl.rollout.branching import Arpo, BranchingRollout, Latr, Sampler
 from agentrl.seeding import generator
 from agentrl.types import StopReason
 from tests.agentrl.engines.conversations import check_against_forward, whole
@@ -179,17 +179,21 @@ def test_a_fork_shares_the_prefix_and_samples_its_own(engine: VllmEngine, model:
         check_against_forward(model, [observed], [completion], 1.0)
 
 
+SAMPLERS = [Arpo(scale="mean", initial=2), Latr(tau_abs=0.0, tau_rel=1.0, lookahead=(3,), edit_distance=1.1)]
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda sampler: sampler.name)
 @pytest.mark.parametrize("kind", ["append", "inline"])
-def test_a_branching_rollout(engine: VllmEngine, model: Any, kind: str) -> None:
-    """Episodes of a real environment, forked by ARPO's rule: prefixes are shared, recorded numbers are the model's."""
+def test_a_branching_rollout(engine: VllmEngine, model: Any, kind: str, sampler: Sampler) -> None:
+    """Episodes of a real environment, forked by a rule: prefixes are shared, recorded numbers are the model's."""
     context = make_context(engine.tokenizer, kind)
     before = engine.num_cached_tokens
     params, specs = SamplingParams(max_tokens=5), group_specs(["corridor-2"], 6, seed=0, iteration=0)
-    sampler = Arpo(scale="mean", initial=2)
     with BranchingRollout(lambda: Corridor(max_turns=3), engine, context, params, sampler=sampler) as rollout:
         result = rollout.collect(specs)
     assert len(result.trajectories) == 6
-    assert any(t.parent is not None and t.parent.turn > 0 for t in result.trajectories)
+    assert any(t.parent is not None and (t.parent.turn > 0 or sampler.alternatives) for t in result.trajectories)
+    assert all((t.extra["branching"]["group"]["pruned"] > 0) == sampler.alternatives for t in result.trajectories)
     assert engine.num_cached_tokens > before
     for trajectory in result.trajectories:
         (sequence,) = trajectory.sequences
