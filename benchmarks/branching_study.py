@@ -1,10 +1,12 @@
-"""Does branching where entropy rises save environment steps? ARPO, AEPO, chance and GRPO on the household, with seeds.
+"""Does branching where entropy rises save environment steps? Six arms on the household, with seeds.
 
 Every arm starts from the same warm start (that of `benchmarks/learning.py` for the seed, made here if it is not there)
-and trains for the same number of iterations, so of trajectories: 32 groups of 8. All use GRPO's advantages. ARPO's
-threshold lies above alpha: with the paper's alpha = tau every rise of entropy forks, and the budget is gone after two
-turns. `chance` forks a path at a quarter of its turns, whatever the entropy: what ARPO has beyond it is owed to the
-entropy, the rest to the sharing.
+and trains for the same number of iterations, so of trajectories: 32 groups of 8. GRPO, ARPO, AEPO and `chance` use
+GRPO's advantages; GiGPO, and GiGPO on the forks of ARPO, those of anchor states beside them. ARPO's threshold lies
+above alpha: with the paper's alpha = tau every rise of entropy forks, and the budget is gone after two turns. `chance`
+forks a path at a quarter of its turns, whatever the entropy: what ARPO has beyond it is owed to the entropy, the rest
+to the sharing.
+
 Success is read off twice: after the same number of trajectories, and after the same number of environment steps (shared
 turns count once), by linear interpolation between evaluations.
 
@@ -33,8 +35,13 @@ ARMS = {
         "algorithm={name: arpo, base: grpo}",
         f"rollout.sampler={{name: arpo, rule: chance, alpha: 0.25, beta: 0.0, {SAMPLER}}}",
     ],
+    "GiGPO": ["algorithm={name: gigpo, invalid_penalty: 0.0}"],
+    "GiGPO, forked": [
+        "algorithm={name: arpo, base: {name: gigpo, invalid_penalty: 0.0}}",
+        f"rollout.sampler={{name: arpo, tau: 0.55, {SAMPLER}}}",
+    ],
 }
-COLORS = {"GRPO": "#444444", "ARPO": "#0072b2", "AEPO": "#d55e00", "chance": "#009e73"}
+COLORS = dict(zip(ARMS, ("#444444", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"), strict=True))
 
 
 def curve(directory: Path, found: dict[str, Any]) -> NDArray[np.float64]:
@@ -105,7 +112,7 @@ def run_arms(
         if not warm.exists():
             results(config, warm.parent, [f"run.seed={seed}", "run.iterations=0"])
         for arm, overrides in ARMS.items():
-            folder = (directory / f"seed-{seed}" / arm.lower()).resolve()
+            folder = (directory / f"seed-{seed}" / arm.lower().replace(", ", "-")).resolve()
             common = [f"run.seed={seed}", f"policy.path={warm}", "warm_start.steps=0", f"run.iterations={iterations}"]
             common += [f"eval.every={max(1, iterations // 5)}", "eval.greedy=false", "update.keep_groups=true"]
             curves[arm].append(curve(folder, results(config, folder, [*common, *overrides])))
