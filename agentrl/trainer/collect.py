@@ -51,7 +51,7 @@ class Collector:
         """Play this process's share of an iteration.
 
         Raises:
-          EngineError: all processes lost every episode to accidents.
+          LostIterationError: all processes lost every episode to accidents.
         """
         self._refills, self._groups, self._hinted = 0, 0, 0
         results = [self._play_groups(iteration, self._config.rollout.tasks_per_iteration)]
@@ -111,17 +111,22 @@ class Collector:
         return max(0, self._config.rollout.tasks_per_iteration - int(kept))
 
 
+class LostIterationError(EngineError):
+    """Nothing was played, in any of the processes; each of them raises it."""
+
+
 def check_played(result: RolloutResult) -> None:
     """Check that something was played, by all processes together: else the next iteration will not fare better.
 
     Raises:
-      EngineError: every episode was lost to an accident; says to which.
+      LostIterationError: every episode was lost to an accident; says to which.
     """
     (played,) = distributed.all_sum([float(len(result.trajectories))])
     reasons = list(chain.from_iterable(distributed.gather([lost.outcome_reason for lost in result.accidents])))
     if reasons and not played:
-        raise EngineError(
-            f"all {len(reasons)} attempts at an iteration's episodes were lost, the first to: {reasons[0]}"
+        raise LostIterationError(
+            f"all {len(reasons)} attempts at an iteration's episodes were lost, the first to: {reasons[0]}; "
+            "what was trained before is saved, and --resume goes on from there"
         )
 
 

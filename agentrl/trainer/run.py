@@ -32,7 +32,7 @@ from agentrl.trainer.checkpoint import (
     load_state,
     save_checkpoint,
 )
-from agentrl.trainer.collect import Collector, max_refills
+from agentrl.trainer.collect import Collector, LostIterationError, max_refills
 from agentrl.trainer.config import Config, config_digest
 from agentrl.trainer.credit import assign_credit, num_unscored_groups
 from agentrl.trainer.critic import Critic
@@ -115,8 +115,12 @@ class Run:
         self.checkpoint()
 
     def collect(self) -> RolloutResult:
-        """Play this iteration's groups."""
-        return self._collector.collect(self.progress.iteration)
+        """Play this iteration's groups. Where all are lost, the place in the run is saved first."""
+        try:
+            return self._collector.collect(self.progress.iteration)
+        except LostIterationError:
+            self.checkpoint()
+            raise
 
     def evaluate_states(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64] | None:
         """Return the critic's value of the state before each sampled token; None where the algorithm needs none."""

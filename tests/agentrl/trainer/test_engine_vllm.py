@@ -18,8 +18,8 @@ from agentrl.errors import ConfigError, EngineError
 from agentrl.policy import load_policy
 from agentrl.seeding import generator
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.checkpoint import latest_checkpoint
-from agentrl.trainer.config import num_processes, parse_config
+from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
+from agentrl.trainer.config import config_digest, num_processes, parse_config
 from agentrl.trainer.engine import check_engine
 from agentrl.trainer.loop import INTERRUPTED, run_evaluation, run_training
 from agentrl.types import StopReason
@@ -184,16 +184,21 @@ def test_weights_that_do_not_arrive_end_the_run(
 def test_an_engine_that_fails_on_end_ends_the_run(
     library: list[ModelLibrary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not by an endless row of iterations without an episode; what was saved before goes on from there."""
+    """Not by an endless row of iterations without an episode; what was trained before is saved."""
+    step = ModelLibrary.step
 
     def fail(self: ModelLibrary) -> list[SampledTurn]:
-        raise RuntimeError("device lost")
+        if self.num_reloads > 2:  # the beginning, the warm start, one update
+            raise RuntimeError("device lost")
+        return step(self)
 
     config = tiny_config(tmp_path / "run", **SHORT)
     with monkeypatch.context() as patch:
         patch.setattr(ModelLibrary, "step", fail)
         with pytest.raises(EngineError, match=r"all 24 attempts .* were lost, the first to: .*device lost"):
             run_training(config)
+    saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert saved is not None and load_progress(saved, config_digest(config)).iteration == 1
     assert run_training(config, resume=True) == 0
 
 
