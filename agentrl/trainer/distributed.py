@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.multiprocessing.spawn import ProcessException
 
 from agentrl.errors import AgentrlError
+from agentrl.trainer.interrupts import SIGNALS
 
 GRACE_S = 5.0
 """Seconds that the other processes have to end by themselves once one has failed."""
@@ -66,7 +67,7 @@ def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
 def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
     """Run ``function(*arguments)`` in ``processes`` processes and wait; in this one if that is 1.
 
-    Under ``torchrun`` the processes exist already and only join. Children are sent the interrupts that this one gets.
+    Under ``torchrun`` the processes exist already and only join. Requests to stop are sent on to the children.
 
     Raises:
       AgentrlError: what a process raised on purpose.
@@ -93,14 +94,15 @@ def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], processes:
         interrupts += 1
         for process in children.processes:
             if process.is_alive():
-                os.kill(process.pid, signum)
+                os.kill(process.pid, signal.SIGINT)
 
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {signum: signal.signal(signum, signal.SIG_IGN) for signum in SIGNALS}
     try:
         children = torch.multiprocessing.spawn(  # type: ignore[attr-defined, no-untyped-call]
             _child, (processes, address, function, arguments, errors), nprocs=processes, join=False
         )
-        signal.signal(signal.SIGINT, pass_on)
+        for signum in SIGNALS:
+            signal.signal(signum, pass_on)
         while not children.join(grace_period=GRACE_S):
             pass
     except ProcessException:
@@ -110,7 +112,8 @@ def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], processes:
             raise errors.get() from None
         raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for signum, handler in before.items():
+            signal.signal(signum, handler)
 
 
 def _child(
@@ -119,6 +122,7 @@ def _child(
     """Join from a group of its own, which the terminal does not interrupt: the parent does, once."""
     os.setpgrp()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def report(*own: Any) -> None:
         # Before the group is left, so that the cause comes before its consequences elsewhere.

@@ -1,7 +1,6 @@
 """One process of a run: its policy, engine, rollouts and files, and the stages that the loop calls."""
 
 import math
-import signal
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -38,6 +37,7 @@ from agentrl.trainer.credit import assign_credit, num_unscored_groups
 from agentrl.trainer.critic import Critic
 from agentrl.trainer.engine import PolicyEngine, describe_engine
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
+from agentrl.trainer.interrupts import Interrupts
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.optimizer import Optimizer, linear
 from agentrl.trainer.reference import begin_reference, resume_reference
@@ -65,7 +65,7 @@ class Run:
         self.env_factory = env_factory(config)
         self.recipe = make_recipe(config.algorithm)
         self._filter = make_filter(config.filter.name or self.recipe.filter, share=config.filter.share)
-        self.stop_requested = False
+        self._interrupts = Interrupts(self.log.say)
         checkpoint = latest_checkpoint(self.directory / "checkpoints") if resume else None
         self.progress = load_progress(checkpoint, config_digest(config)) if checkpoint else Progress()
         self._began = time.monotonic() - self.progress.elapsed_s
@@ -243,7 +243,7 @@ class Run:
 
     def should_stop(self) -> bool:
         """True in every process as soon as one was interrupted."""
-        return distributed.all_sum([float(self.stop_requested)])[0] > 0
+        return distributed.all_sum([float(self._interrupts.requested)])[0] > 0
 
     def checkpoint(self) -> None:
         """Save the place in the run."""
@@ -275,17 +275,11 @@ class Run:
         self.checkpoint()
 
     def __enter__(self) -> "Run":
-        def interrupt(signum: int, frame: Any) -> None:
-            if self.stop_requested:
-                raise KeyboardInterrupt
-            self.stop_requested = True
-            self.log.say("interrupted: finishing this step, then saving (again: stop at once)")
-
-        self._handler_before = signal.signal(signal.SIGINT, interrupt)
+        self._interrupts.__enter__()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        signal.signal(signal.SIGINT, self._handler_before)
+        self._interrupts.__exit__()
         self._rollout.close()
         self._policy_engine.close()
         self.log.close()

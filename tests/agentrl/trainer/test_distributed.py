@@ -14,7 +14,8 @@ from agentrl.algorithms.base import LossSettings, Recipe
 from agentrl.algorithms.grpo import GRPO
 from agentrl.errors import DataError
 from agentrl.trainer import distributed
-from agentrl.trainer.config import UpdateConfig, WarmStartConfig
+from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
+from agentrl.trainer.config import UpdateConfig, WarmStartConfig, config_digest
 from agentrl.trainer.credit import assign_credit
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.optimizer import Optimizer
@@ -115,17 +116,22 @@ def test_errors_of_a_process() -> None:
 
 
 @pytest.mark.slow
-def test_two_processes_interrupted_and_resumed(tmp_path: Path) -> None:
-    """The interrupt reaches the parent alone, as `kill -INT` sends it."""
-    changes: dict[str, Any] = {"run": {"processes": 2, "iterations": 4}, "warm_start": {"steps": 20}}
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_two_processes_interrupted_and_resumed(tmp_path: Path, request_to_stop: signal.Signals) -> None:
+    """The signal reaches the parent alone, as `kill -INT` sends it; where that is killed the others save."""
+    run = {"processes": 2, "iterations": 4, "checkpoint_every": 9}
+    changes: dict[str, Any] = {"run": run, "warm_start": {"steps": 20}}
     assert run_training(tiny_config(tmp_path / "whole", **changes)) == 0
     path = write_config(tmp_path / "run.yaml", tiny_tree(tmp_path / "run", **changes))
     process = start_cli("train", path)
-    said = stop_at(process, tmp_path / "run", "reinforce", 1, signal.SIGINT)
-    assert process.returncode == INTERRUPTED
+    said = stop_at(process, tmp_path / "run", "reinforce", 1, request_to_stop)
+    assert process.returncode == (-signal.SIGKILL if request_to_stop is signal.SIGKILL else INTERRUPTED)
     assert said.count("interrupted: finishing this step") == 1
     assert max(record["index"] for record in records(tmp_path / "run") if record["stage"] == "reinforce") < 4
-    assert run_training(tiny_config(tmp_path / "run", **changes), resume=True) == 0
+    config = tiny_config(tmp_path / "run", **changes)
+    saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
+    assert saved is not None and load_progress(saved, config_digest(config)).iteration >= 1
+    assert run_training(config, resume=True) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 
 

@@ -78,12 +78,13 @@ def test_interrupted_while_evaluating(
 
 
 @pytest.mark.slow
-def test_interrupt_and_kill_from_outside(whole_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("request_to_stop", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_and_kill_from_outside(whole_run: Path, tmp_path: Path, request_to_stop: signal.Signals) -> None:
     """Ctrl-C is exit code 130 and loses nothing; a kill loses what came after the last checkpoint, for a while."""
     directory = tmp_path / "run"
     path = write_config(tmp_path / "run.yaml", tiny_tree(directory))
     process = start_cli("train", path)
-    said = stop_at(process, directory, "reinforce", 1, signal.SIGINT)
+    said = stop_at(process, directory, "reinforce", 1, request_to_stop)
     assert process.returncode == INTERRUPTED
     assert "interrupted: finishing this step, then saving" in said
     assert "continue with --resume" in said

@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import load_file
 from torch import Tensor
 
+from agentrl.trainer import interrupts
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.log import RunLog, read_metrics
 
@@ -83,6 +84,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, index: int, times: int = 1) -> None:
     """Send this process an interrupt as soon as a record is written, the first time."""
     written, sent = RunLog.record, []
+    monkeypatch.setattr(interrupts, "REPEAT_S", 0.0)
 
     def record(self: RunLog, stage_now: str, index_now: int, metrics: dict[str, float]) -> None:
         written(self, stage_now, index_now, metrics)
