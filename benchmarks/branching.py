@@ -1,21 +1,24 @@
 """Branching from the middle of an episode: forks that share keys and values, that copy them, or that feed all again.
 
-    python -m benchmarks.branching
-    python -m benchmarks.branching --section decode
-    python -m benchmarks.branching --head-dim 64
+    python benchmarks/branching.py                     # seven minutes
+    python benchmarks/branching.py --section decode
+    python benchmarks/branching.py --head-dim 64
 
 Some roots play the first turns, then each is forked into branches and released; the branches play the other turns.
 By default roots hold 1100 positions then, and the branches add 600 each.
 All sides decode greedily from the same weights and must say the same tokens. Times are CPU seconds of one thread,
-interleaved, the least of ``--repeats``. Memory is of the keys and values held just before the end. The last line is
-JSON.
+interleaved, the least of ``--repeats``. Memory is of the keys and values held just before the end. Section ``update``
+is `tree_update.py`, once: the same forests trained padded, packed and merged. The last line is JSON.
 """
 
 import argparse
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -195,7 +198,17 @@ def decode(args: argparse.Namespace) -> dict[str, float]:
     return figures
 
 
-SECTIONS = {"decode": decode, "end_to_end": end_to_end}
+def update(args: argparse.Namespace) -> dict[str, float]:
+    """Time the update of 16 branches with 60 % shared, and of one prompt per turn, by the benchmark that is theirs."""
+    script = Path(__file__).with_name("tree_update.py")
+    cases = ["branches_one_level", "branches_two_levels", "prompts_15", "prompts_30"]
+    command = [sys.executable, str(script), "--repeats", "1", "--cases", *cases]
+    output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, dict[str, float]] = json.loads(output.splitlines()[-1])
+    return {f"update_{case}_{name}": value for case, one in found.items() for name, value in one.items()}
+
+
+SECTIONS = {"decode": decode, "end_to_end": end_to_end, "update": update}
 
 
 def main() -> None:
@@ -217,7 +230,7 @@ def main() -> None:
         if args.section in (None, name):
             figures |= section(args)
     for name, value in figures.items():
-        print(f"{name:40} {value:12.3f}")
+        print(f"{name:50} {value:12.4g}")
     print(json.dumps(figures))
 
 
