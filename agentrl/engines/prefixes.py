@@ -15,9 +15,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-# The kernel behind scaled_dot_product_attention on CPU; called by name, since it returns the masses as well. It wants
-# the last axis of everything contiguous.
-_FUSED = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+from agentrl.engines import fused
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,9 +166,8 @@ class SharedRows:
     ) -> Tensor:
         """Attend from T tokens a row, query (B, H, T, D), on CPU: each part in a fused kernel of its own.
 
-        A part gives the mass z = ln Σ exp(score) of its positions and o, the mean of their values under the softmax
-        of its scores; Σ softmax(z) o over the parts is one softmax over all positions (FlashAttention,
-        arXiv:2205.14135, section 3.1). A piece is neither copied nor masked for the rows that share it.
+        The results are merged by their masses z, the log of the normaliser (:mod:`agentrl.engines.fused`). A piece is
+        neither copied nor masked for the rows that share it.
         """
         batch, num_heads, tokens, width = query.shape
         heads = key.shape[1]
@@ -187,8 +184,8 @@ class SharedRows:
             # The kernel takes rows that lie together, so keys are turned back: little against the arithmetic.
             keys = share.block.keys[layer][None, ..., :length].transpose(-1, -2).contiguous()
             values = share.block.values[layer][None, :, :length]
-            part, part_masses = _FUSED(query[:, :, rows], keys, values, scale=scale)
-            _merge(outs[:, :, rows], masses[:, :, rows], part, part_masses)
+            part, part_masses = fused.forward(query[:, :, rows], keys, values, scale=scale)
+            fused.merge(outs[:, :, rows], masses[:, :, rows], part, part_masses)
         return self._unsorted(outs.view(heads, batch, -1, width).transpose(0, 1)).reshape(batch, num_heads, -1, width)
 
     def _sorted(self, tensor: Tensor) -> Tensor:
@@ -219,16 +216,9 @@ def _by_kv_head(query: Tensor, key: Tensor, value: Tensor, mask_B1TS: Tensor, sc
     parts = []
     for head, queries in enumerate(query.chunk(key.shape[1], dim=1)):
         one_key, one_value = (part[:, head : head + 1].expand(-1, queries.shape[1], -1, -1) for part in (key, value))
-        parts.append(_FUSED(queries, one_key, one_value, attn_mask=mask_B1TS, scale=scale))
+        parts.append(fused.forward(queries, one_key, one_value, attn_mask=mask_B1TS, scale=scale))
     outs, masses = zip(*parts, strict=True)
     return torch.cat(outs, dim=1), torch.cat(masses, dim=1)
-
-
-def _merge(outs: Tensor, masses: Tensor, part: Tensor, part_masses: Tensor) -> None:
-    """Add a part to what was attended to so far, (..., D) and (...), in place."""
-    # z - z' first: both may be low, and their difference is what counts.
-    outs.lerp_(part, torch.sigmoid(part_masses - masses)[..., None].to(outs.dtype))
-    torch.logaddexp(masses, part_masses, out=masses)
 
 
 def _shares(prefixes: Sequence[Prefix]) -> list[_Share]:

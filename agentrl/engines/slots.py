@@ -61,11 +61,6 @@ class Window:
     mask_B1TS: Tensor
     shared: SharedRows | None
 
-    @property
-    def own_mask_B1TS(self) -> Tensor:
-        """The mask without the prefixes."""
-        return self.mask_B1TS if self.shared is None else self.mask_B1TS[..., self.shared.width :]
-
 
 class SlotCache:
     """The KV cache of a fixed number of sessions, (slots, Hkv, max_context + 1, D) per layer.
@@ -121,10 +116,11 @@ class SlotCache:
         """Write the new keys and values of ``layer``; attend from query (B, H, T, D) to all that the window reads."""
         window, keys, values = self._write(key_BHTD, value_BHTD, layer)
         if window.shared is not None:
+            own_mask = window.mask_B1TS[..., window.shared.width :]
             if query.shape[2] == 1:
-                return window.shared.attend(layer, query, keys, values, window.own_mask_B1TS, scale)
+                return window.shared.attend(layer, query, keys, values, own_mask, scale)
             if query.device.type == "cpu":
-                return window.shared.attend_many(layer, query, keys, values, window.own_mask_B1TS, scale)
+                return window.shared.attend_many(layer, query, keys, values, own_mask, scale)
             keys, values = window.shared.gather(layer, keys, values)
         return attend(query, keys, values, window.mask_B1TS, scale)
 

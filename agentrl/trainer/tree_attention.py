@@ -10,10 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from agentrl.engines import fused
 from agentrl.trainer.tree import Part
-
-_forward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-_backward = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward
 
 
 def tree_attention(
@@ -28,10 +26,7 @@ def tree_attention(
     """Return the attention of every token over its past, shape (U, H, D), on CPU.
 
     A token's past is cut into its own run and one interval of each run above (`agentrl.trainer.tree.Trie`). Softmax
-    over a union follows from those over its pieces, with o the output and z the log of the normaliser of each:
-
-        z = log Σᵢ exp zᵢ,   o = Σᵢ exp(zᵢ - z) oᵢ
-
+    over a union follows from those over its pieces, outputs o and log-normalisers z (:mod:`agentrl.engines.fused`),
     and the gradient splits likewise: with p = exp(s - z) and Σ o·∂o over the whole past, each piece's share of the
     gradient of queries, keys and values is what the usual backward kernel gives from the merged o and z. So every
     kernel is dense, nothing is gathered from the runs above, and no mask is made.
@@ -63,14 +58,14 @@ class _TreeAttention(torch.autograd.Function):
         scale: float,
     ) -> Tensor:
         inputs = query_UHD, key_UHD, value_UHD
-        own = [_forward(*(take(x, index_SK) for x in inputs), 0.0, True, scale=scale) for index_SK in groups]
+        own = [fused.forward(*(take(x, index_SK) for x in inputs), 0.0, True, scale=scale) for index_SK in groups]
         output_UHD = give((output for output, _ in own), order_U)
         log_sum_UH = give((log_sum for _, log_sum in own), order_U)
         for part in parts:
             keys, queries = slice(*part[:2]), slice(*part[2:])
             pieces = (_heads_first(x[at]) for x, at in zip(inputs, (queries, keys, keys), strict=True))
-            output, log_sum = _forward(*pieces, 0.0, False, scale=scale)
-            _merge(output_UHD[queries], log_sum_UH[queries], output[0].transpose(0, 1), log_sum[0].T)
+            output, log_sum = fused.forward(*pieces, 0.0, False, scale=scale)
+            fused.merge(output_UHD[queries], log_sum_UH[queries], output[0].transpose(0, 1), log_sum[0].T)
         ctx.save_for_backward(*inputs, output_UHD, log_sum_UH, order_U, *groups)
         ctx.parts, ctx.scale = parts, scale
         return output_UHD
@@ -86,13 +81,13 @@ class _TreeAttention(torch.autograd.Function):
             padding_SK = torch.zeros_like(index_SK, dtype=torch.bool)
             padding_SK[:, 1:] = index_SK[:, 1:] == 0
             log_sum_SHK.masked_fill_(padding_SK[:, None], torch.inf)
-            own.append(_backward(*taken, log_sum_SHK, 0.0, True, scale=ctx.scale))
+            own.append(fused.backward(*taken, log_sum_SHK, 0.0, True, scale=ctx.scale))
         totals = [give(one, order_U) for one in zip(*own, strict=True)]
         for part in ctx.parts:
             keys, queries = slice(*part[:2]), slice(*part[2:])
             where = queries, queries, keys, keys, queries, queries
             pieces = (_heads_first(x[at]) for x, at in zip(tensors, where, strict=True))
-            gradients = _backward(*pieces, 0.0, False, scale=ctx.scale)
+            gradients = fused.backward(*pieces, 0.0, False, scale=ctx.scale)
             for total, at, gradient in zip(totals, where[1:4], gradients, strict=True):
                 total[at] += gradient[0].transpose(0, 1)
         return *totals, None, None, None, None
@@ -112,10 +107,3 @@ def give(groups_SHK: Iterable[Tensor], order_U: Tensor) -> Tensor:
 def _heads_first(x_UH: Tensor) -> Tensor:
     """(U, H, ...) -> (1, H, U, ...)."""
     return x_UH.transpose(0, 1)[None]
-
-
-def _merge(output_QHD: Tensor, log_sum_QH: Tensor, more_QHD: Tensor, more_log_sum_QH: Tensor) -> None:
-    """Take another piece of the past into the attention of some tokens, in place."""
-    share_QH1 = torch.sigmoid(more_log_sum_QH - log_sum_QH)[..., None]  # exp(z₂) / (exp(z₁) + exp(z₂))
-    output_QHD.lerp_(more_QHD, share_QH1.to(output_QHD.dtype))
-    torch.logaddexp(log_sum_QH, more_log_sum_QH, out=log_sum_QH)

@@ -12,12 +12,12 @@ from agentrl.errors import ConfigError
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.trainer import distributed
-from agentrl.trainer.checkpoint import latest_checkpoint, load_memory
+from agentrl.trainer.checkpoint import load_memory
 from agentrl.trainer.collect import Collector, max_refills
-from agentrl.trainer.loop import INTERRUPTED, run_training
+from agentrl.trainer.loop import run_training
 from agentrl.types import Trajectory, Turn
 from agentrl_envs import maze
-from tests.agentrl.trainer.tiny import assert_same_run, interrupt_at, records, tiny_config
+from tests.agentrl.trainer.tiny import assert_same_run, records, run_in_two_parts, tiny_config
 
 TASKS = [f"train/{number}" for number in range(40)]
 
@@ -142,11 +142,7 @@ def test_resumed_with_a_curriculum(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(maze, "SIZES", maze.SIZES | {"train": 12})
     one, other = tmp_path / "one", tmp_path / "other"
     assert run_training(tiny_config(one, **changes)) == 0
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "reinforce", 2)
-        assert run_training(tiny_config(other, **changes)) == INTERRUPTED
-    folder = latest_checkpoint(other / "checkpoints")
-    assert folder is not None and load_memory(folder, "curriculum")
-    assert run_training(tiny_config(other, **changes), resume=True) == 0
+    folder = run_in_two_parts(other, monkeypatch, 2, **changes)
+    assert load_memory(folder, "curriculum")
     assert_same_run(one, other)
     assert any(record["refills"] > 0 for record in records(one) if record["stage"] == "reinforce")

@@ -10,11 +10,11 @@ import torch
 
 from agentrl.policy import load_policy
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.loop import INTERRUPTED, run_training
+from agentrl.trainer.loop import run_training
 from agentrl.trainer.run import Run
 from agentrl.trainer.setup import check_algorithm
 from agentrl.types import TokenSequence
-from tests.agentrl.trainer.tiny import interrupt_at, records, tiny_config
+from tests.agentrl.trainer.tiny import records, run_in_two_parts, tiny_config
 
 pytestmark = [
     pytest.mark.vllm,
@@ -62,11 +62,7 @@ def check_run(run: Path) -> None:
 
 def test_interrupted_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two engines one after the other: vLLM frees what it has when it is closed."""
-    config = tiny_config(tmp_path / "run", **BY_VLLM)
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "reinforce", 1)
-        assert run_training(config) == INTERRUPTED
-    assert run_training(config, resume=True) == 0
+    run_in_two_parts(tmp_path / "run", monkeypatch, 1, **BY_VLLM)
     check_run(tmp_path / "run")
 
 

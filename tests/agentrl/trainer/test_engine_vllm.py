@@ -21,9 +21,9 @@ from agentrl.store import TrajectoryStore
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.config import config_digest, num_processes, parse_config
 from agentrl.trainer.engine import check_engine
-from agentrl.trainer.loop import INTERRUPTED, run_evaluation, run_training
+from agentrl.trainer.loop import run_evaluation, run_training
 from agentrl.types import StopReason
-from tests.agentrl.trainer.tiny import assert_same_run, interrupt_at, records, tiny_config
+from tests.agentrl.trainer.tiny import assert_same_run, records, run_in_two_parts, tiny_config
 
 SHORT: dict[str, Any] = {
     "env": {"kwargs": {"size": 2, "max_turns": 4}},
@@ -147,11 +147,7 @@ def test_two_iterations(library: list[ModelLibrary], tmp_path: Path) -> None:
 def test_interrupted_and_resumed(library: list[ModelLibrary], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     assert run_training(tiny_config(one, **SHORT)) == 0
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "reinforce", 1)
-        assert run_training(tiny_config(other, **SHORT)) == INTERRUPTED
-    checkpoint = latest_checkpoint(other / "checkpoints")
-    assert run_training(tiny_config(other, **SHORT), resume=True) == 0
+    checkpoint = run_in_two_parts(other, monkeypatch, 1, **SHORT)
     assert [library.path for library in library[1:]] == [other / "initial_policy", checkpoint]
     assert all(library.is_closed for library in library)
     assert_same_run(one, other)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from agentrl.store import load_trajectories
-from agentrl.trainer.loop import INTERRUPTED, run_training
-from tests.agentrl.trainer.tiny import assert_same_run, interrupt_at, records, tiny_config
+from agentrl.trainer.loop import run_training
+from tests.agentrl.trainer.tiny import assert_same_run, records, run_in_two_parts, tiny_config
 
 # Turns have a few tokens: one other word before the end of the message is pruned, other ends and lengths stay.
 SAMPLER = {
@@ -30,10 +30,7 @@ CHANGES: dict[str, Any] = {
 def test_two_iterations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run_training(tiny_config(whole, **CHANGES)) == 0
-    with monkeypatch.context() as patch:
-        interrupt_at(patch, "reinforce", 1)
-        assert run_training(tiny_config(parts, **CHANGES)) == INTERRUPTED
-    assert run_training(tiny_config(parts, **CHANGES), resume=True) == 0
+    run_in_two_parts(parts, monkeypatch, 1, **CHANGES)
     assert_same_run(whole, parts)
     rows = [row for row in records(whole) if row["stage"] == "reinforce"]
     assert len(rows) == 2

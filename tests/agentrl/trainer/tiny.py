@@ -14,8 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from agentrl.trainer import interrupts
+from agentrl.trainer.checkpoint import latest_checkpoint
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.log import RunLog, read_metrics
+from agentrl.trainer.loop import INTERRUPTED, run_training
 
 ROOT = Path(__file__).parents[3]
 TREE: dict[str, Any] = {
@@ -94,6 +96,18 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, stage: str, index: int, times:
                 signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(RunLog, "record", record)
+
+
+def run_in_two_parts(directory: Path, monkeypatch: pytest.MonkeyPatch, index: int, **changes: Any) -> Path:
+    """Interrupt a run after iteration ``index`` and resume it; return the checkpoint between."""
+    config = tiny_config(directory, **changes)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "reinforce", index)
+        assert run_training(config) == INTERRUPTED
+    checkpoint = latest_checkpoint(directory / "checkpoints")
+    assert checkpoint is not None
+    assert run_training(config, resume=True) == 0
+    return checkpoint
 
 
 def start_cli(*arguments: str | Path) -> subprocess.Popen[str]:
