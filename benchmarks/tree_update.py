@@ -27,9 +27,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_logprobs
 from agentrl.seeding import generator
-from agentrl.trainer.batch import Sample, pack
-from agentrl.trainer.update import policy_term, score
 from agentrl.types import TokenSequence
+from agentrl.update.batch import Sample, pack
+from agentrl.update.update import policy_term, score
 
 VOCAB_SIZE = 2048
 LOSS = LossSettings()

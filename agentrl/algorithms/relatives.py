@@ -23,7 +23,7 @@ class Thinkless(DrGRPO):
     name: ClassVar[str] = "thinkless"
     title: ClassVar[str] = "return minus the group's mean; first tokens of turns are averaged apart"
     paper: ClassVar[str] = "Thinkless (DeGRPO), arXiv:2505.13379"
-    test: ClassVar[str] = "tests/agentrl/trainer/test_token_roles.py"
+    test: ClassVar[str] = "tests/agentrl/update/test_token_roles.py"
     loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.001, dual_clip=None)
 
     decision_weight: float = Field(1e-3, gt=0)

@@ -1,5 +1,6 @@
 """Any causal language model with full attention, run by its own unmodified modules over a slot cache."""
 
+import inspect
 from typing import Any
 
 from torch import Tensor
@@ -19,6 +20,7 @@ class ModuleModel:
     def __init__(self, model: Any, cache: SlotCache) -> None:
         self._model = model
         self._cache = cache
+        self._cache_argument = cache_argument(model)
 
     def __call__(self, ids_BT: Tensor, window: Window) -> Tensor:
         """Return the scores after each row's last column, (B, V)."""
@@ -30,14 +32,20 @@ class ModuleModel:
                 input_ids=ids_BT,
                 position_ids=window.positions_BT.clamp(max=self._cache.max_context - 1),
                 attention_mask=window.mask_B1TS,
-                past_key_values=self._cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **{self._cache_argument: self._cache},
             )
         finally:
             config._attn_implementation = before
         logits: Tensor = output.logits[:, -1]
         return logits
+
+
+def cache_argument(model: Any) -> str:
+    """Return what a model's forward pass calls its cache: "cache", or before transformers 5.24 "past_key_values"."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's wrapper hides the names
+    return "cache" if "cache" in inspect.signature(inner.forward).parameters else "past_key_values"
 
 
 def refuse_unsupported(config: Any, max_context: int) -> None:

@@ -10,11 +10,11 @@ from agentrl.curriculum import DynamicSampling, draw_tasks, make_curriculum, num
 from agentrl.errors import ConfigError, EngineError
 from agentrl.rollout import RolloutResult, group_specs
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.trainer import distributed
 from agentrl.trainer.config import Config
 from agentrl.trainer.credit import turn_table
 from agentrl.trainer.scaffold import is_hinted, scaffold
 from agentrl.types import Trajectory
+from agentrl.update import distributed
 
 Play = Callable[[list[EpisodeSpec]], RolloutResult]
 

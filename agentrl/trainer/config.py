@@ -1,5 +1,6 @@
 """The configuration of a run: frozen, typed, every key documented, unknown keys refused with the nearest name."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentrl.errors import ConfigError, nearest
+from agentrl.update.settings import CriticSettings, UpdateSettings
 
 
 class Section(BaseModel):
@@ -236,6 +238,10 @@ class UpdateConfig(Section):
         "behavior", description="the sampler's own log-probs, or a pass of the trainer before the update"
     )
 
+    def settings(self) -> UpdateSettings:
+        """Return what decides how updates are cut and packed."""
+        return UpdateSettings(**_fields_of(UpdateSettings, self))
+
 
 class CriticConfig(Section):
     """The critic of algorithms that need values; others have none. It starts as a copy of the policy.
@@ -251,6 +257,10 @@ class CriticConfig(Section):
     epochs: int = Field(1, gt=0)
     clip: float | None = Field(None, gt=0, description="values gain nothing by moving further; null for no clip")
     warmup_iterations: int = Field(0, ge=0, description="first iterations, in which the policy waits for the critic")
+
+    def settings(self) -> CriticSettings:
+        """Return what decides how the critic learns."""
+        return CriticSettings(**_fields_of(CriticSettings, self))
 
 
 class EvalConfig(Section):
@@ -294,6 +304,11 @@ class Config(Section):
     critic: CriticConfig = CriticConfig()
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
+
+
+def _fields_of(kind: type, section: Section) -> dict[str, Any]:
+    """Return the values of a section that settings of ``kind`` have fields for."""
+    return {field.name: getattr(section, field.name) for field in dataclasses.fields(kind)}
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:

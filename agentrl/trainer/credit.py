@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from agentrl.algorithms.base import Recipe
 from agentrl.credit.table import TurnTable
 from agentrl.curriculum import GroupFilter, keep_groups
-from agentrl.trainer import distributed
 from agentrl.types import Trajectory
+from agentrl.update import distributed
 
 COLUMNS = tuple(
     [

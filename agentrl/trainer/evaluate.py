@@ -11,10 +11,10 @@ from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.rollout import Limits, Rollout, demonstrate, group_specs
-from agentrl.trainer import distributed
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
 from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
 from agentrl.types import Trajectory
+from agentrl.update import distributed
 
 
 @dataclass(frozen=True, slots=True)

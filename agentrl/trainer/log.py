@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from agentrl.trainer import distributed
 from agentrl.trainer.config import Config
+from agentrl.update import distributed
 
 
 class RunLog:

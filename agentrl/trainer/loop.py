@@ -8,11 +8,11 @@ from pathlib import Path
 from agentrl.context import named_protocol
 from agentrl.errors import CheckpointError, ConfigError, DataError
 from agentrl.policy import check_policy_folder
-from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.collect import max_refills
 from agentrl.trainer.config import Config, config_digest, num_processes, parse_config
 from agentrl.trainer.engine import check_engine
+from agentrl.trainer.launch import launch
 from agentrl.trainer.run import Run
 from agentrl.trainer.setup import check_algorithm, check_policy, check_tasks
 
@@ -64,7 +64,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
                 "--set run.directory=... starts another"
             )
         _move_aside(directory)
-    distributed.launch(train, (config, resume), num_processes(config))
+    launch(train, (config, resume), num_processes(config))
     final = latest_checkpoint(directory / "checkpoints")
     if final is not None and load_progress(final, config_digest(config)).stage == "done":
         return 0
@@ -105,7 +105,7 @@ def run_evaluation(config: Config, policy: str | None) -> None:
         tree = config.model_dump(mode="json")
         for section, values in changes.items():
             tree[section].update(values)
-        distributed.launch(_evaluate, (parse_config(tree),), num_processes(config))
+        launch(_evaluate, (parse_config(tree),), num_processes(config))
 
 
 def _evaluate(config: Config) -> None:

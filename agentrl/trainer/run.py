@@ -21,8 +21,6 @@ from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import Limits, RolloutResult, demonstrate, demonstration_tasks
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.store import TrajectoryStore
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample
 from agentrl.trainer.checkpoint import (
     Progress,
     latest_checkpoint,
@@ -34,20 +32,22 @@ from agentrl.trainer.checkpoint import (
 from agentrl.trainer.collect import Collector, LostIterationError, max_refills
 from agentrl.trainer.config import Config, config_digest
 from agentrl.trainer.credit import assign_credit, num_unscored_groups
-from agentrl.trainer.critic import Critic
 from agentrl.trainer.engine import PolicyEngine, describe_engine
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.interrupts import Interrupts
 from agentrl.trainer.log import RunLog
-from agentrl.trainer.optimizer import Optimizer, linear
 from agentrl.trainer.reference import begin_reference, resume_reference
 from agentrl.trainer.sampling import keeps_groups, make_rollout
 from agentrl.trainer.scaffold import is_hinted
 from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
 from agentrl.trainer.token_credit import Credit, assign_token_credit
-from agentrl.trainer.update import Updater
 from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
+from agentrl.update import distributed
+from agentrl.update.batch import Sample
+from agentrl.update.critic import Critic
+from agentrl.update.optimizer import Optimizer, linear
+from agentrl.update.update import Updater
 
 
 class Run:
@@ -332,7 +332,7 @@ class Run:
             self.model,
             reference,
             self.optimizer,
-            self.config.update,
+            self.config.update.settings(),
             loss,
             self.config.rollout.temperature,
             most_tokens(self.config, self._max_turns),
@@ -342,7 +342,7 @@ class Run:
     def _make_critic(self) -> Critic | None:
         if not isinstance(self.recipe, CriticRecipe):
             return None
-        return Critic.of(self.model, self.config.critic, self.config.update)
+        return Critic.of(self.model, self.config.critic.settings(), self.config.update.settings())
 
     def _reference(self) -> Any:
         """Return the frozen policy that reinforcement learning is held by; kept on disk for resumption."""

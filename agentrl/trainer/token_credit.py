@@ -13,29 +13,14 @@ from numpy.typing import NDArray
 from agentrl.algorithms.critic import CriticRecipe, Tokens
 from agentrl.curriculum import GroupFilter
 from agentrl.env import Outcome
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample, spread, spread_tokens, token_rows
 from agentrl.trainer.credit import kept_turns
 from agentrl.types import Trajectory
+from agentrl.update import distributed
+from agentrl.update.batch import Sample, spread, spread_tokens, token_rows
+from agentrl.update.critic import TokenCredit
 
 FloatN = NDArray[np.float64]
 EPSILON = 1e-8
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCredit:
-    """What sampled tokens earned.
-
-    Attributes:
-      advantages_A: for the policy, NaN where it is not trained.
-      values_A: the critic's, before the update; NaN where there is none.
-      targets_A: what the critic is to learn; NaN where there is no value. Groups that a filter keeps from the policy
-        have them: values of the groups that differ alone would not be those of the policy.
-    """
-
-    advantages_A: FloatN
-    values_A: FloatN
-    targets_A: FloatN
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +58,7 @@ def assign_token_credit(
     kept_N = kept_turns(recipe, trajectories, group_filter)
     advantages_A = np.where(kept_N[rows_A], estimates_A, np.nan)
     if recipe.whiten:
-        mean, variance = moments(advantages_A[np.isfinite(advantages_A)])
+        mean, variance = distributed.moments(advantages_A[np.isfinite(advantages_A)])
         advantages_A = (advantages_A - mean) / (np.sqrt(variance) + EPSILON)
     return Credit(_turn_means(advantages_A, rows_A, len(kept_N)), TokenCredit(advantages_A, values_A, targets_A))
 
@@ -101,14 +86,6 @@ def _estimate(
     is_turn_end_K = np.ones(len(rows_K), dtype=bool)
     is_turn_end_K[:-1] = rows_K[1:] != rows_K[:-1]
     return recipe.token_advantages(Tokens(rewards_K, values_K, segments_K, is_turn_end_K, bootstrap_K))
-
-
-def moments(values: FloatN) -> tuple[float, float]:
-    """Return mean and variance over all processes, 0 and 0 where none has a value."""
-    count, total = distributed.all_sum([float(len(values)), float(values.sum())])
-    mean = total / max(count, 1.0)
-    (squares,) = distributed.all_sum([float(np.square(values - mean).sum())])
-    return mean, squares / max(count, 1.0)
 
 
 def _turn_means(advantages_A: FloatN, rows_A: NDArray[np.int64], num_turns: int) -> FloatN:

@@ -10,12 +10,12 @@ import torch
 
 from agentrl import seeding
 from agentrl.errors import DataError
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample, pack, spread
 from agentrl.trainer.config import WarmStartConfig
-from agentrl.trainer.optimizer import Optimizer, cosine
-from agentrl.trainer.packed import packed_hidden_states
 from agentrl.types import Trajectory
+from agentrl.update import distributed
+from agentrl.update.batch import Sample, pack, spread
+from agentrl.update.optimizer import Optimizer, cosine
+from agentrl.update.packed import packed_hidden_states
 
 HELD_OUT = 0.05
 """Share of the demonstrations kept aside to measure accuracy."""

@@ -178,7 +178,7 @@ def test_without_the_packages_for_training(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails as if it were not installed
     monkeypatch.delitem(sys.modules, "agentrl.trainer.loop", raising=False)
-    monkeypatch.delitem(sys.modules, "agentrl.trainer.distributed", raising=False)
+    monkeypatch.delitem(sys.modules, "agentrl.update.distributed", raising=False)
     said = refused(capsys, "train", small_file(tmp_path))
     assert said == "torch is not installed: pip install 'agentrl[train]'"
 

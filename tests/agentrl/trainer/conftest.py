@@ -1,21 +1,11 @@
-"""One thread, as the subprocesses have; and the run that others are compared with."""
+"""The run that others are compared with."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import torch
 
 from agentrl.trainer.loop import run_training
 from tests.agentrl.trainer.tiny import tiny_config
-
-
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from agentrl.trainer.checkpoint import (
     save_checkpoint,
 )
 from agentrl.trainer.loop import run_training
-from agentrl.trainer.optimizer import Optimizer
+from agentrl.update.optimizer import Optimizer
 from tests.agentrl.engines.tiny import build
 from tests.agentrl.rollout.toys import byte_tokenizer
 from tests.agentrl.trainer.tiny import records, tiny_config

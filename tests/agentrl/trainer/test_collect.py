@@ -11,11 +11,11 @@ from agentrl.env import Outcome
 from agentrl.errors import ConfigError
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import load_memory
 from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.loop import run_training
 from agentrl.types import Trajectory, Turn
+from agentrl.update import distributed
 from agentrl_envs import maze
 from tests.agentrl.trainer.tiny import assert_same_run, records, run_in_two_parts, tiny_config
 

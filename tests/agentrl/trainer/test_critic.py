@@ -14,18 +14,18 @@ from agentrl.algorithms.critic import POAD, PPO, CriticRecipe, TurnPPO
 from agentrl.curriculum import DynamicSampling
 from agentrl.env import Outcome
 from agentrl.errors import CheckpointError
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import token_rows
 from agentrl.trainer.checkpoint import latest_checkpoint, load_state
-from agentrl.trainer.config import CriticConfig, UpdateConfig
-from agentrl.trainer.critic import Critic
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
 from agentrl.trainer.token_credit import TokenCredit, assign_token_credit
 from agentrl.types import Trajectory
+from agentrl.update import distributed
+from agentrl.update.batch import token_rows
+from agentrl.update.critic import Critic
+from agentrl.update.settings import CriticSettings, UpdateSettings
 from tests.agentrl.engines.tiny import build
-from tests.agentrl.trainer.samples import sequence, trajectory
 from tests.agentrl.trainer.tiny import assert_same_run, interrupt_at, records, tiny_config
+from tests.agentrl.update.samples import sequence, trajectory
 
 RECIPES = (PPO(gamma=0.9, lam=0.8), TurnPPO(lam_turn=0.7, gamma_token=0.9, lam_token=0.6), POAD())
 
@@ -36,10 +36,10 @@ def policy() -> Any:
 
 
 def critic_of(
-    policy: Any, *, packing: UpdateConfig | None = None, head_seed: int | None = None, **config: Any
+    policy: Any, *, packing: UpdateSettings | None = None, head_seed: int | None = None, **config: Any
 ) -> Critic:
     """Return a critic, with a random head if a seed is given."""
-    critic = Critic.of(policy, CriticConfig(**({"minibatches": 1} | config)), packing or UpdateConfig())
+    critic = Critic.of(policy, CriticSettings(**({"minibatches": 1} | config)), packing or UpdateSettings())
     if head_seed is not None:
         weight = critic.model.head.weight
         noise = seeding.generator(head_seed, "head").normal(size=tuple(weight.shape))
@@ -77,7 +77,7 @@ def known_values(trajectories: list[Trajectory]) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("merge", ["never", "always"])
 def test_values_are_the_heads_at_the_token_before(policy: Any, merge: Any) -> None:
-    critic = critic_of(policy, packing=UpdateConfig(merge_prefixes=merge, token_budget=12), head_seed=0)
+    critic = critic_of(policy, packing=UpdateSettings(merge_prefixes=merge, token_budget=12), head_seed=0)
     trajectories = [*played(), trajectory(sequence([0, 0, -1, 1], seed=7))]
     by_hand = []
     with torch.no_grad():
@@ -242,7 +242,7 @@ def test_equal_targets_leave_nothing_to_explain(policy: Any) -> None:
 @pytest.mark.parametrize("packing", [{"token_budget": 5}, {"merge_prefixes": "always"}])
 def test_an_update_does_not_depend_on_how_it_is_cut(policy: Any, packing: dict[str, Any]) -> None:
     trajectories, results = played(), []
-    for settings in (UpdateConfig(merge_prefixes="never"), UpdateConfig(**packing)):
+    for settings in (UpdateSettings(merge_prefixes="never"), UpdateSettings(**packing)):
         critic = critic_of(policy, packing=settings, head_seed=1, clip=0.1, epochs=2)
         metrics = critic.fit(trajectories, credit_for(critic, trajectories), rng=seeding.generator(0, "deal"))
         results.append((metrics, critic.model.state_dict()))

@@ -13,17 +13,18 @@ from agentrl import seeding
 from agentrl.algorithms.base import LossSettings, Recipe
 from agentrl.algorithms.grpo import GRPO
 from agentrl.errors import DataError
-from agentrl.trainer import distributed
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
-from agentrl.trainer.config import UpdateConfig, WarmStartConfig, config_digest
+from agentrl.trainer.config import WarmStartConfig, config_digest
 from agentrl.trainer.credit import assign_credit
+from agentrl.trainer.launch import launch
 from agentrl.trainer.loop import INTERRUPTED, run_training
-from agentrl.trainer.optimizer import Optimizer
-from agentrl.trainer.update import Updater
 from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
+from agentrl.update import distributed
+from agentrl.update.optimizer import Optimizer
+from agentrl.update.settings import UpdateSettings
+from agentrl.update.update import Updater
 from tests.agentrl.engines.tiny import build
-from tests.agentrl.trainer.samples import samples, sequence, trajectory
 from tests.agentrl.trainer.tiny import (
     assert_same_run,
     records,
@@ -33,6 +34,7 @@ from tests.agentrl.trainer.tiny import (
     tiny_tree,
     write_config,
 )
+from tests.agentrl.update.samples import samples, sequence, trajectory
 
 ADVANTAGES = ([1.0, -0.5, 2.0], [0.25], [-1.5], [0.7, 0.1, -0.2, 0.4], [1.0])
 
@@ -52,7 +54,7 @@ def work(folder: Path) -> None:
     """Do with this process's share what all do together, and keep what came out of it."""
     rank, size = distributed.rank(), distributed.world_size()
     model = build("qwen3").double()
-    updater = Updater(model, None, Optimizer(model), UpdateConfig(minibatches=1, epochs=2), LossSettings())
+    updater = Updater(model, None, Optimizer(model), UpdateSettings(minibatches=1, epochs=2), LossSettings())
     # The second update has no sample in the second of two processes.
     first = updater.run(samples(*ADVANTAGES)[rank::size], lr=1e-3, rng=seeding.generator(0, "deal"))
     second = updater.run(samples(ADVANTAGES[0])[rank::size], lr=1e-3, rng=seeding.generator(0, "deal"))
@@ -90,7 +92,7 @@ def fail(error: Exception) -> None:
 @pytest.mark.slow
 def test_two_processes_and_one(tmp_path: Path) -> None:
     for processes in (1, 2):
-        distributed.launch(work, (tmp_path,), processes)
+        launch(work, (tmp_path,), processes)
     one, first, second = (torch.load(tmp_path / name) for name in ("1-0.pt", "2-0.pt", "2-1.pt"))
     for name, value in first["weights"].items():
         assert first["after"][name].equal(second["after"][name]), "the processes stay together"
@@ -109,9 +111,9 @@ def test_two_processes_and_one(tmp_path: Path) -> None:
 def test_errors_of_a_process() -> None:
     """One raised on purpose comes back as itself; any other with the process's traceback."""
     with pytest.raises(DataError, match=r"^no such game$"):
-        distributed.launch(fail, (DataError("no such game"),), 2)
+        launch(fail, (DataError("no such game"),), 2)
     with pytest.raises(RuntimeError, match=r"(?s)^process 1 failed:.*ZeroDivisionError: by nothing"):
-        distributed.launch(fail, (ZeroDivisionError("by nothing"),), 2)
+        launch(fail, (ZeroDivisionError("by nothing"),), 2)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
@@ -143,5 +145,5 @@ def test_one_process_needs_no_group() -> None:
     distributed.sum_gradients([parameter])
     assert parameter.grad is None
     ran: list[int] = []
-    distributed.launch(ran.append, (os.getpid(),), 1)
+    launch(ran.append, (os.getpid(),), 1)
     assert ran == [os.getpid()] and np.isfinite(ran[0])

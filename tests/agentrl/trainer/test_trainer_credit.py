@@ -11,10 +11,10 @@ from agentrl.algorithms.base import Recipe
 from agentrl.credit import TurnTable
 from agentrl.curriculum import DynamicSampling
 from agentrl.env import Outcome
-from agentrl.trainer import distributed
 from agentrl.trainer.credit import assign_credit, num_unscored_groups, turn_columns, turn_table
 from agentrl.types import BranchPoint, Trajectory, Turn
-from tests.agentrl.trainer.samples import sequence, trajectory
+from agentrl.update import distributed
+from tests.agentrl.update.samples import sequence, trajectory
 
 
 class Running(Recipe):

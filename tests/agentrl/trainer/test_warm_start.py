@@ -12,9 +12,9 @@ from agentrl.context import make_context
 from agentrl.errors import DataError
 from agentrl.rollout import demonstrate
 from agentrl.trainer.config import WarmStartConfig
-from agentrl.trainer.optimizer import Optimizer
 from agentrl.trainer.warm_start import WarmStart, accuracy, imitation_samples
 from agentrl.types import Trajectory
+from agentrl.update.optimizer import Optimizer
 from tests.agentrl.engines.tiny import build
 from tests.agentrl.rollout.toys import Corridor, byte_tokenizer
 

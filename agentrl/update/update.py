@@ -11,13 +11,13 @@ from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
-from agentrl.trainer.config import UpdateConfig
-from agentrl.trainer.grouped import weigh_groups
-from agentrl.trainer.optimizer import Optimizer
-from agentrl.trainer.packed import packed_hidden_states
-from agentrl.trainer.shaping import shape_tokens
+from agentrl.update import distributed
+from agentrl.update.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
+from agentrl.update.grouped import weigh_groups
+from agentrl.update.optimizer import Optimizer
+from agentrl.update.packed import packed_hidden_states
+from agentrl.update.settings import UpdateSettings
+from agentrl.update.shaping import shape_tokens
 
 EXTREMES: dict[str, Callable[..., float]] = {"ratio_max": max, "ratio_min": min}
 """Metrics that are not averaged over tokens."""
@@ -77,7 +77,7 @@ class Updater:
     model: Any
     reference: Any | None
     optimizer: Optimizer
-    config: UpdateConfig
+    config: UpdateSettings
     loss: LossSettings
     temperature: float = 1.0
     most_tokens: int = 1

@@ -18,9 +18,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from agentrl.trainer import flex
-from agentrl.trainer.tree import Part, Trie
-from agentrl.trainer.tree_attention import give, take, tree_attention
+from agentrl.update import flex
+from agentrl.update.tree import Part, Trie
+from agentrl.update.tree_attention import give, take, tree_attention
 
 NAME = "agentrl_packed"
 

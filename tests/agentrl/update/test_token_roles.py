@@ -8,11 +8,11 @@ import torch
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import decision_weights, relative_uncertainty
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample, pack
-from agentrl.trainer.shaping import shape_tokens
-from agentrl.trainer.token_roles import is_decision, mark_uncertainty
-from tests.agentrl.trainer.samples import NAN, samples
+from agentrl.update import distributed
+from agentrl.update.batch import Sample, pack
+from agentrl.update.shaping import shape_tokens
+from agentrl.update.token_roles import is_decision, mark_uncertainty
+from tests.agentrl.update.samples import NAN, samples
 
 
 @pytest.fixture

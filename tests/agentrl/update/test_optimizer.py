@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import Module, Parameter, ParameterList
 
-from agentrl.trainer.optimizer import Kind, Optimizer, cosine, linear
+from agentrl.update.optimizer import Kind, Optimizer, cosine, linear
 from tests.agentrl.engines.tiny import build
 
 

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agentrl.trainer.packed import Packing
-from agentrl.trainer.tree import Trie, common_prefix, lexicographic, num_unique
 from agentrl.types import TokenSequence, Trajectory
+from agentrl.update.packed import Packing
+from agentrl.update.tree import Trie, common_prefix, lexicographic, num_unique
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex
 def ancestor_mask(ends_U: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """Return the mask function of a trie: k is in the past of q iff k <= q < ends[k].
 
-    ``ends_U`` is that of `agentrl.trainer.tree.Trie`, whose depth-first order makes descendants an interval.
+    ``ends_U`` is that of `agentrl.update.tree.Trie`, whose depth-first order makes descendants an interval.
     """
 
     def in_past(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import entropy_aware_advantages, top_tokens
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample
-from agentrl.trainer.token_roles import mark_uncertainty, weigh_decisions
+from agentrl.update import distributed
+from agentrl.update.batch import Sample
+from agentrl.update.token_roles import mark_uncertainty, weigh_decisions
 
 
 def shape_tokens(samples: Sequence[Sample], loss: LossSettings) -> list[Sample]:

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.losses import value_loss
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import (
+from agentrl.types import Trajectory
+from agentrl.update import distributed
+from agentrl.update.batch import (
     Batch,
     Sample,
     micro_batches,
@@ -26,11 +27,25 @@ from agentrl.trainer.batch import (
     token_rows,
     worth_merging,
 )
-from agentrl.trainer.config import CriticConfig, UpdateConfig
-from agentrl.trainer.optimizer import Optimizer
-from agentrl.trainer.packed import packed_hidden_states
-from agentrl.trainer.token_credit import TokenCredit, moments
-from agentrl.types import Trajectory
+from agentrl.update.optimizer import Optimizer
+from agentrl.update.packed import packed_hidden_states
+from agentrl.update.settings import CriticSettings, UpdateSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCredit:
+    """What sampled tokens earned.
+
+    Attributes:
+      advantages_A: for the policy, NaN where it is not trained.
+      values_A: the critic's, before the update; NaN where there is none.
+      targets_A: what the critic is to learn; NaN where there is no value. Groups that a filter keeps from the policy
+        have them: values of the groups that differ alone would not be those of the policy.
+    """
+
+    advantages_A: NDArray[np.float64]
+    values_A: NDArray[np.float64]
+    targets_A: NDArray[np.float64]
 
 
 class ValueModel(torch.nn.Module):
@@ -74,11 +89,11 @@ class Critic:
 
     model: ValueModel
     optimizer: Optimizer
-    config: CriticConfig
-    packing: UpdateConfig
+    config: CriticSettings
+    packing: UpdateSettings
 
     @classmethod
-    def of(cls, policy: Any, config: CriticConfig, packing: UpdateConfig) -> "Critic":
+    def of(cls, policy: Any, config: CriticSettings, packing: UpdateSettings) -> "Critic":
         """Return a critic that begins as the policy does."""
         model = ValueModel(policy)
         optimizer = Optimizer(
@@ -165,7 +180,7 @@ def _fit_before(credit: TokenCredit) -> dict[str, float]:
     """Return mean value, mean target and explained variance, over all processes."""
     has_target_A = np.isfinite(credit.targets_A)
     targets_A, values_A = credit.targets_A[has_target_A], credit.values_A[has_target_A]
-    target, spread = moments(targets_A)
-    error, left = moments(targets_A - values_A)
+    target, spread = distributed.moments(targets_A)
+    error, left = distributed.moments(targets_A - values_A)
     metrics = {"value_mean": target - error, "value_target": target}
     return metrics | ({"explained_variance": 1.0 - left / spread} if spread > 0 else {})

@@ -15,14 +15,14 @@ from agentrl.algorithms.base import LossSettings
 from agentrl.errors import ConfigError
 from agentrl.losses import Members
 from agentrl.losses.grouped import GROUPED
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample, mini_batches, spread
-from agentrl.trainer.config import UpdateConfig
-from agentrl.trainer.grouped import weigh_groups
-from agentrl.trainer.update import Updater
+from agentrl.update import distributed
+from agentrl.update.batch import Sample, mini_batches, spread
+from agentrl.update.grouped import weigh_groups
+from agentrl.update.settings import UpdateSettings
+from agentrl.update.update import Updater
 from tests.agentrl.engines.tiny import build
-from tests.agentrl.trainer.samples import sequence, trajectory
-from tests.agentrl.trainer.test_update import Recorder, assert_close, logprobs_by_hand
+from tests.agentrl.update.samples import sequence, trajectory
+from tests.agentrl.update.test_update import Recorder, assert_close, logprobs_by_hand
 
 RETURNS = {"a": [1.0, 0.0, 2.0], "b": [0.0, 1.0], "c": [1.0, 1.0]}
 
@@ -94,7 +94,7 @@ def test_gradient(model: Any, reference: Any, batch: list[Sample], loss: LossSet
             old_L[at] = logprobs_by_hand(model, sample)[0].numpy() + 0.01
             near.append(replace(sample, old_logprobs_L=old_L))
     recorder = Recorder(model)
-    config = UpdateConfig(minibatches=1, token_budget=budget)
+    config = UpdateSettings(minibatches=1, token_budget=budget)
     updater = Updater(model, reference, recorder, config, loss, most_tokens=12)
     updater.run(near, lr=0.1, rng=seeding.generator(0, "deal"))
     [ours] = recorder.gradients

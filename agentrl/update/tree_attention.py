@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from agentrl.engines import fused
-from agentrl.trainer.tree import Part
+from agentrl.update.tree import Part
 
 
 def tree_attention(
@@ -25,7 +25,7 @@ def tree_attention(
 ) -> Tensor:
     """Return the attention of every token over its past, shape (U, H, D), on CPU.
 
-    A token's past is cut into its own run and one interval of each run above (`agentrl.trainer.tree.Trie`). Softmax
+    A token's past is cut into its own run and one interval of each run above (`agentrl.update.tree.Trie`). Softmax
     over a union follows from those over its pieces, outputs o and log-normalisers z (:mod:`agentrl.engines.fused`),
     and the gradient splits likewise: with p = exp(s - z) and Σ o·∂o over the whole past, each piece's share of the
     gradient of queries, keys and values is what the usual backward kernel gives from the merged o and z. So every
@@ -35,7 +35,7 @@ def tree_attention(
       query_UHD: queries.
       key_UHD: keys, as many heads as queries.
       value_UHD: values.
-      groups: for runs of similar length, the number of each token, (S, K); see `agentrl.trainer.packed.Packing`.
+      groups: for runs of similar length, the number of each token, (S, K); see `agentrl.update.packed.Packing`.
       order_U: for each token, its index in the concatenation of the flattened groups.
       parts: what tokens see beyond their own run.
       scale: of the scores.

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrl import seeding
-from agentrl.trainer.batch import Sample, micro_batches, mini_batches, pack, spread, worth_merging
-from tests.agentrl.trainer.samples import NAN, samples, sequence, trajectory
+from agentrl.update.batch import Sample, micro_batches, mini_batches, pack, spread, worth_merging
+from tests.agentrl.update.samples import NAN, samples, sequence, trajectory
 
 
 def test_spread_gives_tokens_the_advantage_of_their_turn() -> None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from agentrl import seeding
-from agentrl.trainer.batch import Sample, spread
 from agentrl.types import TokenSequence, Trajectory, Turn
+from agentrl.update.batch import Sample, spread
 from tests.agentrl.engines.tiny import VOCAB_SIZE
 
 NAN = float("nan")

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import torch
 
-from agentrl.trainer import distributed
+from agentrl.update import distributed
 
 Kind = Literal["adamw", "muon"]
 

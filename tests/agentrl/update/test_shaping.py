@@ -8,10 +8,10 @@ import torch
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import entropy_aware_advantages, top_tokens
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample
-from agentrl.trainer.shaping import shape_tokens
-from tests.agentrl.trainer.samples import NAN, samples
+from agentrl.update import distributed
+from agentrl.update.batch import Sample
+from agentrl.update.shaping import shape_tokens
+from tests.agentrl.update.samples import NAN, samples
 
 
 @pytest.fixture

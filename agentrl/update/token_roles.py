@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from agentrl.losses import decision_weights, relative_uncertainty
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample
+from agentrl.update import distributed
+from agentrl.update.batch import Sample
 
 
 def is_decision(sample: Sample) -> NDArray[np.bool_]:

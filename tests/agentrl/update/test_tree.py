@@ -15,15 +15,15 @@ from torch import Tensor
 from agentrl import seeding
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_weights
-from agentrl.trainer import flex
-from agentrl.trainer.batch import Sample, pack
-from agentrl.trainer.config import UpdateConfig
-from agentrl.trainer.optimizer import Optimizer
-from agentrl.trainer.packed import Packing, packed_hidden_states
-from agentrl.trainer.tree import Trie, common_prefix, num_unique
-from agentrl.trainer.tree_attention import tree_attention
-from agentrl.trainer.update import Updater, policy_term, score
 from agentrl.types import TokenSequence
+from agentrl.update import flex
+from agentrl.update.batch import Sample, pack
+from agentrl.update.optimizer import Optimizer
+from agentrl.update.packed import Packing, packed_hidden_states
+from agentrl.update.settings import UpdateSettings
+from agentrl.update.tree import Trie, common_prefix, num_unique
+from agentrl.update.tree_attention import tree_attention
+from agentrl.update.update import Updater, policy_term, score
 from tests.agentrl.engines.tiny import FAMILIES, build
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), max_size=9).map(
@@ -239,7 +239,7 @@ class Recorder(Optimizer):
 
 def merged_gradients(model: Any, samples: Sequence[Sample], loss: LossSettings, **config: Any) -> list[Tensor]:
     recorder = Recorder(model)
-    settings = UpdateConfig(minibatches=1, **({"merge_prefixes": "always"} | config))
+    settings = UpdateSettings(minibatches=1, **({"merge_prefixes": "always"} | config))
     Updater(model, None, recorder, settings, loss).run(samples, lr=0.1, rng=seeding.generator(0, "deal"))
     return recorder.gradients
 
@@ -276,7 +276,7 @@ def test_recomputed_log_probs_come_back_to_their_tokens() -> None:
     model = build("qwen3")
     samples = random_samples(1)
     alone, together = (
-        Updater(model, None, Optimizer(model), UpdateConfig(merge_prefixes=wish, token_budget=150), CLIPPED)._old(
+        Updater(model, None, Optimizer(model), UpdateSettings(merge_prefixes=wish, token_budget=150), CLIPPED)._old(
             samples
         )
         for wish in ("never", "always")

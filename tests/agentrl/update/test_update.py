@@ -14,12 +14,12 @@ from torch import Tensor
 from agentrl import losses, seeding
 from agentrl.algorithms import AEPO, CISPO, GSPO, LOOP, REC, SAPO
 from agentrl.algorithms.base import LossSettings
-from agentrl.trainer.batch import Sample, pack
-from agentrl.trainer.config import UpdateConfig
-from agentrl.trainer.optimizer import Optimizer
-from agentrl.trainer.update import Updater, policy_term, score
+from agentrl.update.batch import Sample, pack
+from agentrl.update.optimizer import Optimizer
+from agentrl.update.settings import UpdateSettings
+from agentrl.update.update import Updater, policy_term, score
 from tests.agentrl.engines.tiny import build
-from tests.agentrl.trainer.samples import NAN, samples
+from tests.agentrl.update.samples import NAN, samples
 
 PLAIN = LossSettings(dual_clip=None)
 
@@ -57,7 +57,7 @@ def update(
 ) -> tuple[list[list[Tensor]], dict[str, float]]:
     """Return the gradients of the updates and the metrics."""
     recorder = Recorder(model)
-    settings = UpdateConfig(**({"minibatches": 1} | config))
+    settings = UpdateSettings(**({"minibatches": 1} | config))
     metrics = Updater(model, reference, recorder, settings, loss).run(batch, lr=0.1, rng=seeding.generator(0, "deal"))
     return recorder.gradients, metrics
 
@@ -184,7 +184,7 @@ def test_aggregation_by_hand(model: Any, batch: list[Sample]) -> None:
     for aggregation, total in expected.items():
         recorder = Recorder(model)
         loss = replace(PLAIN, aggregation=aggregation)
-        updater = Updater(model, None, recorder, UpdateConfig(minibatches=1, token_budget=20), loss, most_tokens=7)
+        updater = Updater(model, None, recorder, UpdateSettings(minibatches=1, token_budget=20), loss, most_tokens=7)
         updater.run(batch, lr=0.1, rng=seeding.generator(0, "deal"))
         gradient = torch.autograd.grad(total, list(model.parameters()), retain_graph=True)
         assert_close(recorder.gradients[0], gradient, tolerance=1e-6)
@@ -253,7 +253,7 @@ def test_nothing_to_learn_from_leaves_the_weights() -> None:
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = Optimizer(model)
     for old_logprobs in ("behavior", "recompute"):
-        config = UpdateConfig(minibatches=2, old_logprobs=old_logprobs)
+        config = UpdateSettings(minibatches=2, old_logprobs=old_logprobs)
         metrics = Updater(model, None, optimizer, config, PLAIN).run([], lr=0.1, rng=seeding.generator(0, "deal"))
         assert metrics == {"grad_norm": 0.0}
     assert all(value.equal(before[name]) for name, value in model.state_dict().items())
@@ -263,7 +263,7 @@ def test_an_update_makes_good_turns_likelier_and_bad_ones_less() -> None:
     model = build("qwen3")
     batch = on_policy(model, samples([1.0], [-1.0]))
     before = [float(logprobs_by_hand(model, sample)[0].detach().mean()) for sample in batch]
-    Updater(model, None, Optimizer(model), UpdateConfig(minibatches=1), PLAIN).run(
+    Updater(model, None, Optimizer(model), UpdateSettings(minibatches=1), PLAIN).run(
         batch, lr=1e-3, rng=seeding.generator(0, "deal")
     )
     after = [float(logprobs_by_hand(model, sample)[0].detach().mean()) for sample in batch]

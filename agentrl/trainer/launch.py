@@ -1,4 +1,4 @@
-"""Data-parallel processes: the few collectives that the trainer needs, each a no-op with one process."""
+"""Data-parallel processes: started, told to stop, and waited for."""
 
 import os
 import signal
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
 from torch.multiprocessing.spawn import ProcessException
 
 from agentrl.errors import AgentrlError
@@ -18,50 +17,6 @@ from agentrl.trainer.interrupts import SIGNALS
 
 GRACE_S = 5.0
 """Seconds that the other processes have to end by themselves once one has failed."""
-
-
-def rank() -> int:
-    """Return this process's number, 0 for the one that writes files."""
-    return dist.get_rank() if dist.is_initialized() else 0
-
-
-def world_size() -> int:
-    """Return the number of processes."""
-    return dist.get_world_size() if dist.is_initialized() else 1
-
-
-def all_sum(values: list[float]) -> list[float]:
-    """Return the element-wise sum over processes, in float64."""
-    if world_size() == 1:
-        return values
-    tensor = torch.tensor(values, dtype=torch.float64)
-    dist.all_reduce(tensor)
-    return [float(value) for value in tensor]
-
-
-def gather(item: Any) -> list[Any]:
-    """Return every process's ``item`` (picklable), in order of rank."""
-    if world_size() == 1:
-        return [item]
-    items: list[Any] = [None] * world_size()
-    dist.all_gather_object(items, item)
-    return items
-
-
-def sum_gradients(parameters: list[torch.nn.Parameter]) -> None:
-    """Add up gradients over processes in place, as one flat message; a missing gradient counts as zero."""
-    if world_size() == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-    gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
-    dist.all_reduce(flat)
-    offset = 0
-    for gradient in gradients:
-        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
-        offset += gradient.numel()
 
 
 def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import Members, group_gradient
-from agentrl.trainer import distributed
-from agentrl.trainer.batch import Sample
+from agentrl.update import distributed
+from agentrl.update.batch import Sample
 
 FloatL = NDArray[np.float32]
 
