@@ -18,6 +18,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from transformers.utils import logging as transformers_logging
 
 from agentrl.errors import DataError
+from agentrl.manifest import check_manifest, write_manifest
 
 transformers_logging.disable_progress_bar()
 
@@ -168,10 +169,11 @@ def build_model(
 
 
 def save_policy(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Write an ordinary Hugging Face folder (safetensors)."""
+    """Write an ordinary Hugging Face folder (safetensors), with a checksum of every file."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    write_manifest(folder)
 
 
 def check_policy_folder(path: str) -> None:
@@ -197,6 +199,7 @@ def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:
       DataError: the folder has no model, no tokenizer, or a tokenizer without a chat template.
     """
     check_policy_folder(path)
+    check_manifest(Path(path))
     try:
         tokenizer = AutoTokenizer.from_pretrained(path)
         model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))

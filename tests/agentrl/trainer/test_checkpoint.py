@@ -121,7 +121,7 @@ def test_damaged_files_are_said(tmp_path: Path, model: Any, optimizer: Optimizer
         (folder / name).write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="is damaged"):
         load_state(folder, "optimizer", optimizer)
-    with pytest.raises(DataError, match="cannot load a policy from"):
+    with pytest.raises(DataError, match=r"model\.safetensors is not as it was written"):
         load_policy(str(folder))
     (folder / "optimizer.pt").unlink()
     with pytest.raises(CheckpointError, match="is damaged"):
