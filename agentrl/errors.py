@@ -36,6 +36,10 @@ class EngineError(AgentrlError, RuntimeError):
     """An engine cannot serve a request (context too long, unknown session)."""
 
 
+class DivergedError(AgentrlError, ArithmeticError):
+    """A loss, a gradient or a weight is not finite any more: the training has diverged."""
+
+
 class CheckpointError(AgentrlError, RuntimeError):
     """A checkpoint is missing, incomplete or from another configuration."""
 

@@ -17,6 +17,7 @@ from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import make_context
 from agentrl.curriculum import make_filter
 from agentrl.engines.base import SamplingParams
+from agentrl.errors import DivergedError
 from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import Limits, RolloutResult, demonstrate, demonstration_tasks
 from agentrl.rollout.forest import forest_counts, summarise
@@ -133,7 +134,17 @@ class Run:
         return Credit(assign_credit(self.recipe, trajectories, self._filter))
 
     def update(self, trajectories: Sequence[Trajectory], credit: Credit) -> dict[str, float]:
-        """Step critic and policy, and let the engine follow."""
+        """Step critic and policy, and let the engine follow.
+
+        Raises:
+          DivergedError: a loss, a gradient or weights are not finite, in every process alike.
+        """
+        try:
+            return self._update(trajectories, credit)
+        except DivergedError as error:
+            raise DivergedError(f"iteration {self.progress.iteration + 1}: {error}") from error
+
+    def _update(self, trajectories: Sequence[Trajectory], credit: Credit) -> dict[str, float]:
         metrics: dict[str, float] = {}
         if self.critic is not None and credit.tokens is not None:
             rng = seeding.generator(self.config.run.seed, "critic", distributed.rank(), self.progress.iteration)

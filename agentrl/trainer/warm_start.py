@@ -14,7 +14,7 @@ from agentrl.trainer.config import WarmStartConfig
 from agentrl.types import Trajectory
 from agentrl.update import distributed
 from agentrl.update.batch import Sample, pack, spread
-from agentrl.update.optimizer import Optimizer, cosine
+from agentrl.update.optimizer import Optimizer, check_finite, cosine
 from agentrl.update.packed import packed_hidden_states
 
 HELD_OUT = 0.05
@@ -55,6 +55,7 @@ class WarmStart:
 
         Raises:
           DataError: a process has nothing to imitate.
+          DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
         """
         samples = imitation_samples(demonstrations)
         if min(distributed.gather(len(samples))) == 0:
@@ -91,6 +92,7 @@ class WarmStart:
         total_loss, total_correct, tokens = distributed.all_sum(
             [float(loss.detach()), float(correct), float(len(batch.targets_Q))]
         )
+        check_finite("loss", total_loss, f" in step {step + 1} of the warm start")
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
         config = self.config
         lr = cosine(step, config.steps, config.lr, config.warmup_steps, config.final_lr_share)

@@ -27,7 +27,7 @@ from agentrl.update.batch import (
     token_rows,
     worth_merging,
 )
-from agentrl.update.optimizer import Optimizer
+from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import CriticSettings, UpdateSettings
 
@@ -122,6 +122,9 @@ class Critic:
         Every process must call it, with or without trajectories. The loss is the mean over the minibatch's tokens of
         all processes. ``explained_variance`` is 1 - Var(R - V) / Var(R) of the values before the update; it is left
         out where all targets R are equal, and there is nothing to explain.
+
+        Raises:
+          DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
         """
         samples = _numbered(trajectories, np.isfinite(credit.targets_A))
         norms, total_loss, total_tokens = [], 0.0, 0.0
@@ -130,11 +133,11 @@ class Critic:
                 (tokens,) = distributed.all_sum([float(sum(sample.num_scored for sample in minibatch))])
                 if tokens == 0:
                     continue
-                for numbers_B, batch in self._batches(minibatch):
-                    total_loss += self._backward(numbers_B, batch, credit, tokens)
+                own = [self._backward(*part, credit, tokens) for part in self._batches(minibatch)]
+                (loss,) = distributed.all_sum([sum(own)])
+                total_loss += check_finite("critic's loss", loss)
                 norms.append(self.optimizer.step(self.config.lr))
                 total_tokens += tokens
-        (total_loss,) = distributed.all_sum([total_loss])
         return {
             "value_loss": total_loss / max(total_tokens, 1.0),
             "value_grad_norm": float(np.mean(norms)) if norms else 0.0,

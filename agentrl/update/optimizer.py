@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import torch
 
+from agentrl.errors import DivergedError
 from agentrl.update import distributed
 
 Kind = Literal["adamw", "muon"]
@@ -50,7 +51,11 @@ class Optimizer:
     def step(self, lr: float) -> float:
         """Sum gradients over processes, clip, update, clear; return the gradient norm before clipping.
 
-        An update whose gradient is not finite is skipped (and reported by the returned norm).
+        Every process raises alike, since each has the sum of the gradients and the same weights.
+
+        Raises:
+          DivergedError: the gradient is not finite, and the weights are left as they were; or the weights are not, or
+            too large for a norm in their dtype, after the update.
         """
         distributed.sum_gradients(self.parameters)
         norm = float(torch.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm))
@@ -60,6 +65,8 @@ class Optimizer:
                     group["lr"] = lr
                 part.step()
             part.zero_grad(set_to_none=True)
+        check_finite("norm of the gradient", norm)
+        check_finite("norm of the weights", float(torch.nn.utils.get_total_norm(self.parameters)), f" after lr {lr:g}")
         return norm
 
     def state_dict(self) -> dict[str, Any]:
@@ -70,6 +77,19 @@ class Optimizer:
         """Take over a state from `state_dict`."""
         for part, saved in zip(self._parts, state["parts"], strict=True):
             part.load_state_dict(saved)
+
+
+def check_finite(what: str, value: float, when: str = "") -> float:
+    """Return the value.
+
+    Raises:
+      DivergedError: it is not finite; names it.
+    """
+    if not math.isfinite(value):
+        raise DivergedError(
+            f"the {what} is {value}{when}: the training has diverged; lower the learning rate, or look at the rewards"
+        )
+    return value
 
 
 def _hidden_matrices(model: torch.nn.Module) -> list[torch.nn.Parameter]:

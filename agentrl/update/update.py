@@ -14,7 +14,7 @@ from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
 from agentrl.update.grouped import weigh_groups
-from agentrl.update.optimizer import Optimizer
+from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import UpdateSettings
 from agentrl.update.shaping import shape_tokens
@@ -89,6 +89,9 @@ class Updater:
         Every process must call it, with or without samples. Each update is normalised by what its minibatch holds
         over all processes (scored tokens, or sequences), so that the result does not depend on how it was cut. The
         first minibatch meets the weights that sampled it, so there the log-probs of engine and trainer are compared.
+
+        Raises:
+          DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
         """
         samples = shape_tokens(samples, self.loss)
         if self.config.old_logprobs == "recompute":
@@ -107,8 +110,11 @@ class Updater:
                     continue
                 denominators = {"token_mean": tokens, "sequence_mean": sequences}
                 denominator = denominators.get(self.loss.aggregation, sequences * self.most_tokens)
-                for _, batch in self._batches(minibatch):
+                own = [
                     self._backward(batch, denominator, totals, compare=not norms)
+                    for _, batch in self._batches(minibatch)
+                ]
+                check_finite("loss", distributed.all_sum([sum(own)])[0], f" in update {len(norms) + 1}")
                 norms.append(self.optimizer.step(lr))
         return self._means(totals, norms)
 
@@ -123,8 +129,11 @@ class Updater:
         for part in micro_batches(samples, self.config.token_budget, merge=merge):
             yield part, pack(part, self.device, merge=merge)
 
-    def _backward(self, batch: Batch, denominator: float, totals: dict[str, float], *, compare: bool) -> None:
-        """Add the gradient of this part of a minibatch; add its sums to ``totals``, with ``compare`` MISMATCH too."""
+    def _backward(self, batch: Batch, denominator: float, totals: dict[str, float], *, compare: bool) -> float:
+        """Add the gradient of this part of a minibatch, and return its loss.
+
+        Its sums are added to ``totals``, with ``compare`` MISMATCH too.
+        """
         logprobs_A, entropies_A = score(self.model, batch, self.temperature)
         if compare:
             distance = float((logprobs_A.detach() - batch.behavior_logprobs_A).abs().sum())
@@ -146,7 +155,8 @@ class Updater:
             sequence_index=batch.sequence_A,
             dtype=loss_A.dtype,
         )
-        (loss_A * weight_A).sum().backward()  # type: ignore[no-untyped-call]
+        loss = (loss_A * weight_A).sum()
+        loss.backward()  # type: ignore[no-untyped-call]
         metrics |= {"loss": loss_A.detach().mean(), "entropy": entropies_A.detach().mean()}
         count = len(loss_A)
         totals["tokens"] = totals.get("tokens", 0.0) + count
@@ -155,6 +165,7 @@ class Updater:
                 totals[key] = EXTREMES[key](totals.get(key, float(value)), float(value))
             else:
                 totals[key] = totals.get(key, 0.0) + float(value) * count
+        return float(loss.detach())
 
     def _old(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the samples with old log-probs computed by the trainer, in the same order."""

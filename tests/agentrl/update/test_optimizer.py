@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import Module, Parameter, ParameterList
 
+from agentrl.errors import DivergedError
 from agentrl.update.optimizer import Kind, Optimizer, cosine, linear
 from tests.agentrl.engines.tiny import build
 
@@ -61,15 +62,25 @@ def test_gradients_are_clipped_together_and_cleared() -> None:
     torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-def test_an_update_with_a_gradient_that_is_not_finite_is_skipped() -> None:
+def test_a_gradient_that_is_not_finite_leaves_the_weights() -> None:
     parameter = Parameter(torch.ones(2))
     optimizer = of(parameter)
     parameter.grad = torch.tensor([1.0, math.nan])
-    assert math.isnan(optimizer.step(0.1))
+    with pytest.raises(DivergedError, match=r"^the norm of the gradient is nan: "):
+        optimizer.step(0.1)
     assert parameter.tolist() == [1, 1] and parameter.grad is None
     parameter.grad = torch.ones(2)
     optimizer.step(0.1)
     assert all(0.8 < value < 1 for value in parameter.tolist()), "the averages are still finite"
+
+
+@pytest.mark.parametrize("lr", [1e38, math.inf, math.nan])
+def test_weights_that_leave_the_numbers(lr: float) -> None:
+    """1e38 still is a number in float32, of which no product is."""
+    parameter = Parameter(torch.ones(2))
+    parameter.grad = torch.ones(2)
+    with pytest.raises(DivergedError, match=r"^the norm of the weights is (inf|nan) after lr (1e.38|inf|nan): "):
+        of(parameter).step(lr)
 
 
 def with_gradients(model: Module, scale: float) -> Module:

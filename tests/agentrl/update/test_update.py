@@ -14,6 +14,7 @@ from torch import Tensor
 from agentrl import losses, seeding
 from agentrl.algorithms import AEPO, CISPO, GSPO, LOOP, REC, SAPO
 from agentrl.algorithms.base import LossSettings
+from agentrl.errors import DivergedError
 from agentrl.update.batch import Sample, pack
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.settings import UpdateSettings
@@ -268,3 +269,13 @@ def test_an_update_makes_good_turns_likelier_and_bad_ones_less() -> None:
     )
     after = [float(logprobs_by_hand(model, sample)[0].detach().mean()) for sample in batch]
     assert after[0] > before[0] and after[1] < before[1]
+
+
+def test_a_loss_that_is_not_finite_leaves_the_weights(batch: list[Sample]) -> None:
+    model = build("qwen3")
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    spoiled = [replace(sample, advantages_L=sample.advantages_L * 1e39) for sample in batch]
+    updater = Updater(model, None, Optimizer(model), UpdateSettings(minibatches=1), PLAIN)
+    with pytest.raises(DivergedError, match=r"^the loss is (inf|nan|-inf) in update 1: "):
+        updater.run(spoiled, lr=0.1, rng=seeding.generator(0, "deal"))
+    assert all(parameter.equal(kept) for parameter, kept in zip(model.parameters(), before, strict=True))
