@@ -13,6 +13,7 @@ from agentrl.errors import AgentrlError, nearest
         ("OrderError", RuntimeError),
         ("SnapshotError", RuntimeError),
         ("EngineError", RuntimeError),
+        ("DivergedError", ArithmeticError),
         ("CheckpointError", RuntimeError),
     ],
 )
@@ -24,7 +25,7 @@ def test_errors_are_ours_and_standard(name: str, standard: type[Exception]) -> N
 
 def test_the_list_above_is_complete() -> None:
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, AgentrlError)}
-    assert len(kinds) == 8
+    assert len(kinds) == 9
 
 
 @pytest.mark.parametrize(

@@ -274,8 +274,8 @@ def test_an_update_makes_good_turns_likelier_and_bad_ones_less() -> None:
 def test_a_loss_that_is_not_finite_leaves_the_weights(batch: list[Sample]) -> None:
     model = build("qwen3")
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    spoiled = [replace(sample, advantages_L=sample.advantages_L * 1e39) for sample in batch]
+    spoiled = [replace(sample, old_logprobs_L=sample.old_logprobs_L * np.float32(NAN)) for sample in batch]
     updater = Updater(model, None, Optimizer(model), UpdateSettings(minibatches=1), PLAIN)
-    with pytest.raises(DivergedError, match=r"^the loss is (inf|nan|-inf) in update 1: "):
+    with pytest.raises(DivergedError, match=r"^the loss is nan in update 1: "):
         updater.run(spoiled, lr=0.1, rng=seeding.generator(0, "deal"))
     assert all(parameter.equal(kept) for parameter, kept in zip(model.parameters(), before, strict=True))
