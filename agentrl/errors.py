@@ -40,6 +40,10 @@ class DivergedError(AgentrlError, ArithmeticError):
     """A loss, a gradient or a weight is not finite any more: the training has diverged."""
 
 
+class ModelError(AgentrlError, ValueError):
+    """A model computes something that trainer or engine would not compute exactly."""
+
+
 class CheckpointError(AgentrlError, RuntimeError):
     """A checkpoint is missing, incomplete or from another configuration."""
 

@@ -15,6 +15,7 @@ from agentrl.losses.grouped import drpo as drpo
 from agentrl.losses.grouped import group_gradient as group_gradient
 from agentrl.losses.grouped import p3o as p3o
 from agentrl.losses.grouped import trpa as trpa
+from agentrl.losses.head import Head as Head
 from agentrl.losses.head import fused_loss as fused_loss
 from agentrl.losses.head import token_logprobs as token_logprobs
 from agentrl.losses.heterogeneous import hapo as hapo

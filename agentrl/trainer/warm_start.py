@@ -14,6 +14,7 @@ from agentrl.trainer.config import WarmStartConfig
 from agentrl.types import Trajectory
 from agentrl.update import distributed
 from agentrl.update.batch import Sample, pack, spread
+from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite, cosine
 from agentrl.update.packed import packed_hidden_states
 
@@ -86,7 +87,7 @@ class WarmStart:
     def _step(self, samples: list[Sample], step: int) -> dict[str, float]:
         batch = pack(samples, next(iter(self.model.parameters())).device)
         hidden_AH = packed_hidden_states(self.model, batch.ids_L, batch.packing).index_select(0, batch.before_Q)
-        logits_AV = self.model.get_output_embeddings()(hidden_AH)
+        logits_AV = head_of(self.model).logits(hidden_AH)
         loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_Q, reduction="sum")
         correct = (logits_AV.detach().argmax(-1) == batch.targets_Q).sum()
         total_loss, total_correct, tokens = distributed.all_sum(
@@ -112,7 +113,7 @@ def accuracy(model: Any, samples: Sequence[Sample], token_budget: int) -> float:
     for part in _in_budget(samples, token_budget):
         batch = pack(part, next(iter(model.parameters())).device)
         hidden_AH = packed_hidden_states(model, batch.ids_L, batch.packing).index_select(0, batch.before_Q)
-        correct += int((model.get_output_embeddings()(hidden_AH).argmax(-1) == batch.targets_Q).sum())
+        correct += int((head_of(model).logits(hidden_AH).argmax(-1) == batch.targets_Q).sum())
         tokens += len(batch.targets_Q)
     all_correct, all_tokens = distributed.all_sum([float(correct), float(tokens)])
     return all_correct / max(1.0, all_tokens)

@@ -14,6 +14,7 @@ from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
 from agentrl.update.grouped import weigh_groups
+from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import UpdateSettings
@@ -33,8 +34,7 @@ def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, T
     """
     hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing)
     hidden_QH = hidden_LH.index_select(0, batch.before_Q)
-    weight_VH = model.get_output_embeddings().weight
-    both_Q = token_logprobs(hidden_QH, weight_VH, batch.targets_Q, temperature=temperature, chunk=1024)
+    both_Q = token_logprobs(hidden_QH, head_of(model), batch.targets_Q, temperature=temperature, chunk=1024)
     logprobs_A, entropies_A = (one_Q.index_select(0, batch.question_A) for one_Q in both_Q)
     return logprobs_A, entropies_A
 

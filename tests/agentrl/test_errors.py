@@ -3,20 +3,20 @@ import pytest
 from agentrl import errors
 from agentrl.errors import AgentrlError, nearest
 
+KINDS = {
+    "ConfigError": ValueError,
+    "TaskNotFoundError": LookupError,
+    "DataError": ValueError,
+    "OrderError": RuntimeError,
+    "SnapshotError": RuntimeError,
+    "EngineError": RuntimeError,
+    "DivergedError": ArithmeticError,
+    "ModelError": ValueError,
+    "CheckpointError": RuntimeError,
+}
 
-@pytest.mark.parametrize(
-    ("name", "standard"),
-    [
-        ("ConfigError", ValueError),
-        ("TaskNotFoundError", LookupError),
-        ("DataError", ValueError),
-        ("OrderError", RuntimeError),
-        ("SnapshotError", RuntimeError),
-        ("EngineError", RuntimeError),
-        ("DivergedError", ArithmeticError),
-        ("CheckpointError", RuntimeError),
-    ],
-)
+
+@pytest.mark.parametrize(("name", "standard"), KINDS.items())
 def test_errors_are_ours_and_standard(name: str, standard: type[Exception]) -> None:
     kind = getattr(errors, name)
     assert issubclass(kind, AgentrlError)
@@ -25,7 +25,7 @@ def test_errors_are_ours_and_standard(name: str, standard: type[Exception]) -> N
 
 def test_the_list_above_is_complete() -> None:
     kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, AgentrlError)}
-    assert len(kinds) == 9
+    assert kinds == {"AgentrlError", *KINDS}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from torch.autograd import gradcheck
 from torch.autograd.graph import saved_tensors_hooks
 from torch.testing import assert_close
 
-from agentrl.losses import fused_loss, policy_loss, token_logprobs
+from agentrl.losses import Head, fused_loss, policy_loss, token_logprobs
 
 
 def inputs(length=7, hidden=4, vocab=11, dtype=torch.float64):
@@ -78,6 +78,46 @@ def test_a_loss_without_entropy_and_a_frozen_weight():
     )
     assert_close(fused, expected)
     assert_close(again, expected)
+
+
+def full_head(vocab=5, hidden=2, scale=0.8, softcap=1.5):
+    rng = torch.Generator().manual_seed(5)
+    weight, bias = torch.randn(vocab, hidden, generator=rng).double(), torch.randn(vocab, generator=rng).double()
+    return Head(weight.requires_grad_(), bias.requires_grad_(), scale, softcap)
+
+
+def test_golden_bias_scale_and_soft_cap():
+    # scores 2 · (0 + log 3 / 2, 0) = (log 3, 0)
+    head = Head(torch.zeros(2, 1), torch.tensor([3.0, 1.0]).log() / 2, scale=2.0)
+    assert token_logprobs(torch.ones(1, 1), head, torch.tensor([0]))[0].exp().item() == pytest.approx(0.75)
+    # 2 tanh(atanh(log 3 / 2)) = log 3
+    capped = Head(torch.tensor([[2.0], [0.0]]), softcap=2.0)
+    hidden = torch.atanh(torch.tensor([[3.0]]).log() / 2)
+    assert token_logprobs(hidden, capped, torch.tensor([0]))[0].exp().item() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("softcap", [None, 1.5])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_gradients_of_a_whole_head_by_finite_differences(scale, softcap):
+    hidden, _, targets = inputs(3, 2, 5)
+    given = full_head(scale=scale, softcap=softcap)
+
+    def logprobs(hidden, weight, bias):
+        return token_logprobs(hidden, Head(weight, bias, scale, softcap), targets, temperature=0.7, chunk=2)
+
+    def loss(hidden, weight, bias):
+        head = Head(weight, bias, scale, softcap)
+        return fused_loss(hidden, head, targets, lambda lp, h, at: lp**2 - 0.3 * h * lp, temperature=0.7, chunk=2)[0]
+
+    for function in (logprobs, loss):
+        assert gradcheck(function, (hidden, given.weight_VD, given.bias_V))
+
+
+def test_log_probs_are_those_of_the_heads_logits():
+    hidden, _, targets = inputs(3, 2, 5)
+    head = full_head()
+    expected = (head.logits(hidden) / 0.7).log_softmax(-1).gather(1, targets[:, None])[:, 0]
+    assert_close(token_logprobs(hidden, head, targets, temperature=0.7)[0], expected)
 
 
 def test_half_precision_works_in_single():
