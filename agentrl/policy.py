@@ -5,20 +5,31 @@ tokenizer trained on the environment's own text, and a chat template with an ass
 """
 
 import json
+import os
 import re
+import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 from transformers.utils import logging as transformers_logging
 
 from agentrl.errors import DataError
 from agentrl.manifest import check_manifest, write_manifest
+from agentrl.policy_check import check_loaded, check_policy_folder, shape_conflict
 
 transformers_logging.disable_progress_bar()
 
@@ -169,46 +180,66 @@ def build_model(
 
 
 def save_policy(folder: Path, model: Any, tokenizer: Any) -> None:
-    """Write an ordinary Hugging Face folder (safetensors), with a checksum of every file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    write_manifest(folder)
+    """Write an ordinary Hugging Face folder (safetensors), with a checksum of every file.
 
-
-def check_policy_folder(path: str) -> None:
-    """Look whether ``path`` can be a policy, without loading it.
-
-    Raises:
-      DataError: a folder without model or tokenizer, or neither a folder nor a hub name.
+    It appears whole, in place of one that was there.
     """
-    folder = Path(path)
+    partial, stale = (folder.with_name(f".{folder.name}.{kind}") for kind in ("partial", "stale"))
+    for leftover in (partial, stale):
+        shutil.rmtree(leftover, ignore_errors=True)
+    partial.mkdir(parents=True)
+    model.save_pretrained(partial)
+    tokenizer.save_pretrained(partial)
+    write_manifest(partial)
     if folder.exists():
-        if not (folder / "config.json").exists():
-            raise DataError(f"{path} holds no model: config.json is missing")
-        if not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
-            raise DataError(f"{path} holds a model without a tokenizer: tokenizer.json is missing; save it beside")
-    elif path.startswith((".", "/", "~")) or path.count("/") != 1:
-        raise DataError(f"policy.path {path!r} is neither an existing folder nor a hub name of the form 'owner/model'")
+        os.replace(folder, stale)
+    os.replace(partial, folder)
+    shutil.rmtree(stale, ignore_errors=True)
 
 
 def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:
-    """Load model and tokenizer from a local folder or a hub name.
+    """Load model and tokenizer from a local folder or a hub name. Code that comes with a model is never run.
 
     Raises:
-      DataError: the folder has no model, no tokenizer, or a tokenizer without a chat template.
+      DataError: model or tokenizer is missing, incomplete, damaged, not finite or does not fit the other, or the
+        tokenizer has no chat template.
     """
     check_policy_folder(path)
     check_manifest(Path(path))
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=getattr(torch, dtype))
-    except Exception as error:  # damage can look like anything from inside
-        reason = next(iter(str(error).splitlines()), "")
-        raise DataError(f"cannot load a policy from {path!r}: {type(error).__name__}: {reason}") from error
-    if not getattr(tokenizer, "chat_template", None):
-        raise DataError(f"the tokenizer of {path!r} has no chat template: set tokenizer.chat_template and save it")
+    with _quiet():
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            model, report = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=getattr(torch, dtype),
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+        except Exception as error:  # damage can look like anything from inside
+            reason = _shape_conflict(path) or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            raise DataError(f"cannot load a policy from {path!r}: {reason}") from error
+    check_loaded(path, model, tokenizer, report)
     return model, tokenizer
+
+
+def _shape_conflict(path: str) -> str:
+    try:
+        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        return shape_conflict(path, config, AutoModelForCausalLM)
+    except Exception:  # something else is wrong
+        return ""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' reports back: what they say is said in one line."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(transformers_logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
 
 
 def num_parameters(model: Any) -> int:

@@ -26,8 +26,10 @@ _FIXED: dict[str, Any] = {
     "tensor_parallel_size": 1,
     "pipeline_parallel_size": 1,
     "data_parallel_size": 1,
+    "trust_remote_code": False,
 }
-"""Fields of ``vllm.EngineArgs`` that the engine rests on: what log-probs are of, and one whole model a process."""
+"""Fields of ``vllm.EngineArgs`` that the engine rests on: what log-probs are of, one whole model a process, no code
+that comes with a model."""
 
 
 @dataclass(frozen=True, slots=True)

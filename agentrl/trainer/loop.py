@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agentrl.context import named_protocol
 from agentrl.errors import CheckpointError, ConfigError, DataError
-from agentrl.policy import check_policy_folder
+from agentrl.policy_check import check_policy_folder
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.collect import max_refills
 from agentrl.trainer.config import Config, config_digest, num_processes, parse_config

@@ -13,7 +13,8 @@ from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import named_protocol
 from agentrl.env import Info, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
-from agentrl.policy import build_model, check_policy_folder, load_policy, save_policy, train_tokenizer
+from agentrl.policy import build_model, load_policy, save_policy, train_tokenizer
+from agentrl.policy_check import check_policy_folder
 from agentrl.rollout import FallibleExpert
 from agentrl.trainer.config import Config
 from agentrl.trainer.sampling import check_help, check_sampler, choose_sampler
