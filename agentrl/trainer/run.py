@@ -1,8 +1,7 @@
-"""One process of a run: its policy, engine, rollouts and files, and the stages that the loop calls."""
+"""One process of a run: what plays, what learns and the files, and the stages that the loop calls."""
 
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,16 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agentrl import seeding
-from agentrl.algorithms.base import LossSettings, make_recipe
-from agentrl.algorithms.critic import CriticRecipe
-from agentrl.context import make_context
-from agentrl.curriculum import make_filter
-from agentrl.engines.base import SamplingParams
+from agentrl.algorithms.base import make_recipe
 from agentrl.errors import DivergedError
 from agentrl.policy import load_policy, save_policy
-from agentrl.rollout import Limits, RolloutResult, demonstrate, demonstration_tasks
-from agentrl.rollout.forest import forest_counts, summarise
+from agentrl.rollout import RolloutResult
 from agentrl.store import TrajectoryStore
 from agentrl.trainer.checkpoint import (
     Progress,
@@ -30,25 +23,20 @@ from agentrl.trainer.checkpoint import (
     load_state,
     save_checkpoint,
 )
-from agentrl.trainer.collect import Collector, LostIterationError, max_refills
-from agentrl.trainer.config import Config, config_digest
-from agentrl.trainer.credit import assign_credit, num_unscored_groups
-from agentrl.trainer.engine import PolicyEngine, describe_engine
-from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
+from agentrl.trainer.collect import LostIterationError
+from agentrl.trainer.config import Config, WarmStartConfig, config_digest
+from agentrl.trainer.engine import describe_engine
+from agentrl.trainer.evaluate import Scores
 from agentrl.trainer.interrupts import Interrupts
+from agentrl.trainer.learner import Learner
 from agentrl.trainer.log import RunLog
-from agentrl.trainer.reference import begin_reference, resume_reference
-from agentrl.trainer.sampling import keeps_groups, make_rollout
-from agentrl.trainer.scaffold import is_hinted
-from agentrl.trainer.setup import describe_policy, env_factory, most_tokens, prepare_policy
-from agentrl.trainer.token_credit import Credit, assign_token_credit
+from agentrl.trainer.player import Player
+from agentrl.trainer.setup import describe_policy, prepare_policy
+from agentrl.trainer.token_credit import Credit
+from agentrl.trainer.totals import Totals, forest_totals
 from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
 from agentrl.update import distributed
-from agentrl.update.batch import Sample
-from agentrl.update.critic import Critic
-from agentrl.update.optimizer import Optimizer, linear
-from agentrl.update.update import Updater
 
 
 class Run:
@@ -57,15 +45,21 @@ class Run:
     Args:
       config: of the run.
       resume: continue from the newest checkpoint.
+
+    Attributes:
+      progress: the place in the run.
+      log: what is told of it.
+      recipe: the algorithm.
+      model: the policy.
+      player: plays episodes.
+      learner: trains the policy.
     """
 
     def __init__(self, config: Config, *, resume: bool) -> None:
         self.config = config
         self.directory = Path(config.run.directory)
         self.log = RunLog(self.directory)
-        self.env_factory = env_factory(config)
         self.recipe = make_recipe(config.algorithm)
-        self._filter = make_filter(config.filter.name or self.recipe.filter, share=config.filter.share)
         self._interrupts = Interrupts(self.log.say)
         checkpoint = latest_checkpoint(self.directory / "checkpoints") if resume else None
         self.progress = load_progress(checkpoint, config_digest(config)) if checkpoint else Progress()
@@ -76,25 +70,21 @@ class Run:
         distributed.gather(None)
         self.model, self.tokenizer = load_policy(str(folder), dtype=config.policy.dtype)
         self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
-        self.optimizer = self._make_optimizer()
+        self.player = Player(config, self.recipe, self.model, self.tokenizer, folder)
+        self.learner = Learner(config, self.recipe, self.model, self.tokenizer, self.player.max_turns)
         if checkpoint is not None:
-            load_state(checkpoint, "optimizer", self.optimizer)
-            self.recipe.load_state_dict(load_memory(checkpoint, "algorithm"))
-        self._policy_engine = PolicyEngine(config, self.model, self.tokenizer, folder)
+            self._restore(checkpoint)
         self._sync()
-        self._prepare_rollouts()
-        if checkpoint is not None:
-            self._collector.load_state_dict(load_memory(checkpoint, "curriculum"))
-        is_reinforcing = self.progress.stage == "reinforce"
-        self.updater = self._make_updater() if is_reinforcing else None
-        self.critic = self._make_critic() if is_reinforcing else None
-        if checkpoint is not None and self.critic is not None:
-            load_state(checkpoint, "critic", self.critic)
         self.log.begin(config, self.progress.records)
         what = describe_policy(self.model, self.tokenizer) + describe_engine(config)
         self.log.say(f"policy: {what}; {distributed.world_size()} process(es)")
 
     # -- stages ----------------------------------------------------------------------------------------------------
+
+    def evaluate_demonstrator(self) -> None:
+        """Let the demonstrator play the evaluation tasks, once."""
+        if self.config.warm_start.steps and "demonstrator" not in (self.progress.results or {}):
+            self._remember("demonstrator", [self.player.demonstrator_scores()])
 
     def warm_start(self) -> None:
         """Imitate demonstrations, then evaluate; skipped where the checkpoint is past it."""
@@ -102,36 +92,31 @@ class Run:
         if self.progress.stage != "warm_start":
             return
         if config.steps and config.demonstrations:
-            stage = WarmStart(config, self.model, self.optimizer, self.config.run.seed)
-            stage.run(self._demonstrations(), first_step=self.progress.step, on_step=self._after_warm_start_step)
-            self._sync()
+            self._imitate(config, self.config.run.seed, first_step=self.progress.step)
         if self.should_stop():
             return
         self.evaluate("warm start" if config.steps else "initial policy")
         if config.control_steps and self.log.is_active:
             save_policy(self.directory / "warm_start_policy", self.model, self.tokenizer)
         self.progress.stage = "reinforce"
-        self.optimizer = self._make_optimizer()
-        self.updater, self.critic = self._make_updater(), self._make_critic()
+        self.learner.begin_reinforcement(self.progress.iteration)
         self.checkpoint()
 
     def collect(self) -> RolloutResult:
         """Play this iteration's groups. Where all are lost, the place in the run is saved first."""
         try:
-            return self._collector.collect(self.progress.iteration)
+            return self.player.collector.collect(self.progress.iteration)
         except LostIterationError:
             self.checkpoint()
             raise
 
     def evaluate_states(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64] | None:
         """Return the critic's value of the state before each sampled token; None where the algorithm needs none."""
-        return None if self.critic is None else self.critic.evaluate(trajectories)
+        return self.learner.evaluate_states(trajectories)
 
     def assign_credit(self, trajectories: Sequence[Trajectory], values_A: NDArray[np.float64] | None = None) -> Credit:
         """Return what each turn, or each token, earned."""
-        if isinstance(self.recipe, CriticRecipe) and values_A is not None:
-            return assign_token_credit(self.recipe, trajectories, values_A, self._filter)
-        return Credit(assign_credit(self.recipe, trajectories, self._filter))
+        return self.learner.assign_credit(trajectories, values_A)
 
     def update(self, trajectories: Sequence[Trajectory], credit: Credit) -> dict[str, float]:
         """Step critic and policy, and let the engine follow.
@@ -139,31 +124,16 @@ class Run:
         Raises:
           DivergedError: a loss, a gradient or weights are not finite, in every process alike.
         """
+        iteration = self.progress.iteration
         try:
-            return self._update(trajectories, credit)
-        except DivergedError as error:
-            raise DivergedError(f"iteration {self.progress.iteration + 1}: {error}") from error
-
-    def _update(self, trajectories: Sequence[Trajectory], credit: Credit) -> dict[str, float]:
-        metrics: dict[str, float] = {}
-        if self.critic is not None and credit.tokens is not None:
-            rng = seeding.generator(self.config.run.seed, "critic", distributed.rank(), self.progress.iteration)
-            metrics = self.critic.fit(trajectories, credit.tokens, rng=rng)
-            if self.progress.iteration < self.config.critic.warmup_iterations:
+            metrics = self.learner.fit_critic(trajectories, credit, iteration)
+            if self.learner.waits_for_critic(iteration):
                 return metrics
-        return metrics | self._update_policy(credit.samples(trajectories))
-
-    def _update_policy(self, samples: Sequence[Sample]) -> dict[str, float]:
-        config, progress = self.config.update, self.progress
-        lr = linear(
-            progress.iteration, self.config.run.iterations, config.lr, config.warmup_iterations, config.final_lr_share
-        )
-        rng = seeding.generator(self.config.run.seed, "minibatches", distributed.rank(), progress.iteration)
-        assert self.updater is not None, "the warm start comes first"
-        self.updater.loss = self._loss()
-        metrics = self.updater.run(samples, lr=lr, rng=rng)
-        progress.policy_version += 1
-        return metrics | self._sync() | {"lr": lr}
+            metrics |= self.learner.update_policy(credit.samples(trajectories), iteration)
+        except DivergedError as error:
+            raise DivergedError(f"iteration {iteration + 1}: {error}") from error
+        self.progress.policy_version += 1
+        return metrics | self._sync()
 
     def record(self, rollout: RolloutResult, credit: Credit, metrics: dict[str, float]) -> None:
         """Count, log, and now and then store rollouts, evaluate and save."""
@@ -173,9 +143,7 @@ class Run:
             if self.log.is_active:
                 TrajectoryStore(self.directory / "trajectories").write(progress.iteration, played)
         progress.iteration += 1
-        metrics |= self._totals(rollout, credit.advantages_N)
-        progress.elapsed_s = time.monotonic() - self._began
-        metrics["elapsed_s"] = progress.elapsed_s
+        metrics |= self.totals(rollout, credit)
         self.log.record("reinforce", progress.iteration, metrics)
         entropy = metrics.get("entropy", math.nan)  # none if no turn was scored
         self.log.progress(
@@ -210,45 +178,20 @@ class Run:
         self.progress.stage = "control"
         self.checkpoint()
         self.log.say("supervised control: imitating on from the warm start")
-        warm, _ = load_policy(str(self.directory / "warm_start_policy"), dtype=self.config.policy.dtype)
-        self.model.load_state_dict(warm.state_dict())
+        self._take_weights("warm_start_policy")
+        self.learner.begin_imitation()
         settings = config.model_copy(update={"steps": config.control_steps, "target_accuracy": None})
-        stage = WarmStart(settings, self.model, self._make_optimizer(), self.config.run.seed + 1)
-        stage.run(self._demonstrations(), on_step=self._after_control_step)
-        self._sync()
+        self._imitate(settings, self.config.run.seed + 1)
         if self.should_stop():
             return False
         self.evaluate("supervised control")
-        trained, _ = load_policy(str(self.directory / "policy"), dtype=self.config.policy.dtype)
-        self.model.load_state_dict(trained.state_dict())
+        self._take_weights("policy")
         return True
 
     def evaluate(self, name: str) -> dict[str, Any]:
         """Evaluate the policy as it is and remember the result under ``name``."""
         modes = (False, True) if self.config.eval.greedy else (False,)
-        return self._remember(name, [self.scores(greedy=greedy) for greedy in modes])
-
-    def evaluate_demonstrator(self) -> None:
-        """Let the demonstrator play the evaluation tasks, once."""
-        if self.config.warm_start.steps and "demonstrator" not in (self.progress.results or {}):
-            config = self.config
-            scores = evaluate_demonstrator(
-                self.env_factory, self.context, config.eval, config.warm_start.demonstrator, self.limits
-            )
-            self._remember("demonstrator", [scores])
-
-    def scores(self, *, greedy: bool) -> Scores:
-        """Play the evaluation tasks."""
-        return evaluate_policy(
-            self.env_factory,
-            self._policy_engine.engine,
-            self.context,
-            self.config.eval,
-            self._params,
-            self.limits,
-            concurrency=self.config.rollout.concurrency,
-            greedy=greedy,
-        )
+        return self._remember(name, [self.player.scores(greedy=greedy) for greedy in modes])
 
     # -- interruption and files ------------------------------------------------------------------------------------
 
@@ -258,20 +201,21 @@ class Run:
 
     def checkpoint(self) -> None:
         """Save the place in the run."""
-        self.progress.elapsed_s = time.monotonic() - self._began
+        self._tick()
         self.progress.records = self.log.num_records
         if self.log.is_active:
+            critic = self.learner.critic
             save_checkpoint(
                 self.directory / "checkpoints",
                 self.progress,
                 self.model,
                 self.tokenizer,
-                self.optimizer,
+                self.learner.optimizer,
                 config_digest(self.config),
                 self.config.run.keep_checkpoints,
                 self.recipe.state_dict(),
-                self._collector.state_dict(),
-                None if self.critic is None else self.critic.state_dict(),
+                self.player.collector.state_dict(),
+                None if critic is None else critic.state_dict(),
             )
         distributed.gather(None)
 
@@ -279,7 +223,7 @@ class Run:
         """Write the report."""
         from agentrl.trainer.report import write_report
 
-        self.progress.elapsed_s = time.monotonic() - self._began
+        self._tick()
         if self.log.is_active:
             write_report(self.directory, self.config, self.progress, self.log)
         self.progress.stage = "done"
@@ -291,196 +235,75 @@ class Run:
 
     def __exit__(self, *exc: object) -> None:
         self._interrupts.__exit__()
-        self._rollout.close()
-        self._policy_engine.close()
+        self.player.close()
         self.log.close()
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    def _sync(self) -> dict[str, float]:
-        """Bring the engine to the policy's weights; return what that took."""
-        return self._policy_engine.sync(self.progress.policy_version)
-
-    def _prepare_rollouts(self) -> None:
-        config = self.config
-        context, rollout = config.context, config.rollout
-        self.context = make_context(
-            self.tokenizer,
-            context.kind,
-            protocol=context.protocol,
-            window=context.window,
-            show_admissible=context.show_admissible,
-            system=context.system,
-        )
-        self.limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
-        self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, rollout.top_p)
-        self._rollout = make_rollout(
-            config, self.recipe, self.env_factory, self._policy_engine.engine, self.context, self._params, self.limits
-        )
-        env = self.env_factory()
-        self._train_ids = env.tasks.ids(config.env.train_split)
-        self._max_turns = context.max_turns or env.max_turns
-        env.close()
-        refills = max_refills(config, self.recipe)
-        self._collector = Collector(config, self._train_ids, self._rollout.collect, refills, self.recipe.hint_levels)
-
-    def _make_optimizer(self) -> Optimizer:
-        is_imitating = self.progress.stage in ("warm_start", "control")
-        stage = self.config.warm_start if is_imitating else self.config.update
-        update = self.config.update
-        return Optimizer(
-            self.model,
-            kind=stage.optimizer,
-            betas=stage.betas,
-            weight_decay=stage.weight_decay,
-            max_grad_norm=update.max_grad_norm,
-        )
-
-    def _make_updater(self) -> Updater:
-        loss = self._loss()
-        reference = self._reference() if loss.kl_coef or loss.group_loss == "trpa" else None
-        return Updater(
-            self.model,
-            reference,
-            self.optimizer,
-            self.config.update.settings(),
-            loss,
-            self.config.rollout.temperature,
-            most_tokens(self.config, self._max_turns),
-            keeps_groups(self.config, self.recipe),
-        )
-
-    def _make_critic(self) -> Critic | None:
-        if not isinstance(self.recipe, CriticRecipe):
-            return None
-        return Critic.of(self.model, self.config.critic.settings(), self.config.update.settings())
-
-    def _reference(self) -> Any:
-        """Return the frozen policy that reinforcement learning is held by; kept on disk for resumption."""
-        folder, dtype = self.directory / "reference_policy", self.config.policy.dtype
-        if self.progress.iteration:
-            return resume_reference(folder, dtype=dtype, device=self.model.device)
-        soup, save = self.recipe.soup(), self.log.is_active
-        return begin_reference(self.model, self.tokenizer, folder, soup=soup, dtype=dtype, save=save)
-
-    def _loss(self) -> LossSettings:
-        """Return the loss settings of this iteration."""
-        progress = self.progress.iteration / max(1, self.config.run.iterations)
-        return self.recipe.loss_at(progress).override(self.config.loss.model_dump())
-
-    def _demonstrations(self) -> list[Trajectory]:
-        """Return this process's share of the demonstrations; the same on every resumption."""
-        config, seed = self.config.warm_start, self.config.run.seed
-        rank = distributed.rank()
-        mine = demonstration_tasks(self._train_ids, config.demonstrations, seed=seed)[rank :: distributed.world_size()]
-        began = time.monotonic()
-        played = demonstrate(
-            self.env_factory,
-            mine,
-            self.context,
-            seed=seeding.derive(seed, "demonstrations", rank),
-            wander=config.demonstrator.wander,
-            mistake=config.demonstrator.mistake,
-            forget=config.demonstrator.forget,
-            lapse=config.demonstrator.lapse,
-            limits=self.limits,
-        )
-        solved = sum(trajectory.success for trajectory in played)
-        kept = played if config.demonstrator.keep_failures else [t for t in played if t.success]
-        all_solved, all_played, turns = distributed.all_sum(
-            [float(solved), float(len(played)), float(sum(len(t.turns) for t in played))]
-        )
-        self.log.say(
-            f"{all_played:.0f} demonstrations, {100 * all_solved / all_played:.1f} % solved, "
-            f"{turns / all_played:.1f} turns each, in {time.monotonic() - began:.1f} s"
-        )
-        return kept
-
-    def _after_warm_start_step(self, step: int, metrics: dict[str, float]) -> bool:
-        self.progress.step = step
-        steps = self.config.warm_start.steps
-        if step % 10 == 0 or step == steps or "held_out_accuracy" in metrics:
-            metrics["elapsed_s"] = time.monotonic() - self._began
-            self.log.record("warm_start", step, metrics)
-            self.log.progress(
-                f"  warm start {step:5d}/{steps}  loss {metrics['loss']:.3f}  accuracy {metrics['accuracy']:.3f}  "
-                f"{metrics['elapsed_s']:5.0f} s"
-            )
-        if step % (10 * self.config.run.checkpoint_every) == 0:
-            self.checkpoint()
-        return not self.should_stop()
-
-    def _after_control_step(self, step: int, metrics: dict[str, float]) -> bool:
-        if step % 10 == 0:
-            metrics["elapsed_s"] = time.monotonic() - self._began
-            self.log.record("control", step, metrics)
-            self.log.progress(
-                f"  control {step:5d}/{self.config.warm_start.control_steps}  loss {metrics['loss']:.3f}  "
-                f"accuracy {metrics['accuracy']:.3f}  {metrics['elapsed_s']:5.0f} s"
-            )
-        return not self.should_stop()
-
-    def _totals(self, rollout: RolloutResult, advantages_N: NDArray[np.float64]) -> dict[str, float]:
-        """Return the iteration's numbers over all processes, and count what was played."""
-        trajectories = rollout.trajectories
-        turns = [turn for trajectory in trajectories for turn in trajectory.turns]
-        keys = (
-            "episodes",
-            "success",
-            "turns",
-            "reward",
-            "valid",
-            "tokens",
-            "accidents",
-            "scored",
-            "nonzero",
-            "dropped",
-            "env_steps",
-        )
-        sums = dict(
-            zip(
-                keys,
-                distributed.all_sum(
-                    [
-                        float(len(trajectories)),
-                        float(sum(t.success and not is_hinted(t) for t in trajectories)),
-                        float(len(turns)),
-                        sum(t.total_reward for t in trajectories),
-                        float(sum(turn.action_valid for turn in turns)),
-                        float(sum(t.num_tokens for t in trajectories)),
-                        float(len(rollout.accidents)),
-                        float(np.isfinite(advantages_N).sum()),
-                        float((np.nan_to_num(advantages_N) != 0).sum()),
-                        float(num_unscored_groups(trajectories, advantages_N)),
-                        float(rollout.env_steps),
-                    ]
-                ),
-                strict=True,
-            )
-        )
-        episodes, num_turns = max(1.0, sums["episodes"]), max(1.0, sums["turns"])
-        self.progress.episodes += int(sums["episodes"])
-        self.progress.environment_steps += int(sums["env_steps"])
+    def totals(self, rollout: RolloutResult, credit: Credit) -> dict[str, float]:
+        """Return an iteration's numbers over all processes, and count what was played."""
+        totals = Totals.of(rollout, credit.advantages_N)
+        self.progress.episodes += int(totals.episodes)
+        self.progress.environment_steps += int(totals.env_steps)
         return {
-            "success": sums["success"] / episodes,
-            "turns": sums["turns"] / episodes,
-            "reward": sums["reward"] / episodes,
-            "tokens_per_episode": sums["tokens"] / episodes,
-            "valid_actions": sums["valid"] / num_turns,
-            "scored_turns": sums["scored"] / num_turns,
-            "turns_with_signal": sums["nonzero"] / num_turns,
-            "groups_dropped": sums["dropped"],
-            "accidents": sums["accidents"],
+            **totals.metrics(),
             "episodes_total": float(self.progress.episodes),
             "environment_steps_total": float(self.progress.environment_steps),
-            "rollout/env_steps": sums["env_steps"],
-            **self._collector.metrics(),
-            **summarise(sum(distributed.gather(forest_counts(trajectories)), Counter())),
+            **self.player.collector.metrics(),
+            **forest_totals(rollout),
+            "elapsed_s": self._tick(),
         }
+
+    def _restore(self, checkpoint: Path) -> None:
+        """Take over the state that a checkpoint has beside the policy."""
+        if self.progress.stage == "reinforce":
+            self.learner.begin_reinforcement(self.progress.iteration)
+        load_state(checkpoint, "optimizer", self.learner.optimizer)
+        if self.learner.critic is not None:
+            load_state(checkpoint, "critic", self.learner.critic)
+        self.recipe.load_state_dict(load_memory(checkpoint, "algorithm"))
+        self.player.collector.load_state_dict(load_memory(checkpoint, "curriculum"))
+
+    def _sync(self) -> dict[str, float]:
+        """Bring the engine to the policy's weights; return what that took."""
+        return self.player.sync(self.progress.policy_version)
+
+    def _tick(self) -> float:
+        """Return the seconds that the run has taken, over all its sessions."""
+        self.progress.elapsed_s = time.monotonic() - self._began
+        return self.progress.elapsed_s
+
+    def _take_weights(self, name: str) -> None:
+        """Give the policy the weights of one that was saved in the run's directory."""
+        saved, _ = load_policy(str(self.directory / name), dtype=self.config.policy.dtype)
+        self.model.load_state_dict(saved.state_dict())
+
+    def _imitate(self, settings: WarmStartConfig, seed: int, first_step: int = 0) -> None:
+        """Train on demonstrations, in the warm start or in the control, and let the engine follow."""
+        is_warm_start = self.progress.stage == "warm_start"
+        name, shown = ("warm_start", "warm start") if is_warm_start else ("control", "control")
+
+        def after_step(step: int, metrics: dict[str, float]) -> bool:
+            if step % 10 == 0 or step == settings.steps or "held_out_accuracy" in metrics:
+                metrics["elapsed_s"] = self._tick()
+                self.log.record(name, step, metrics)
+                self.log.progress(
+                    f"  {shown} {step:5d}/{settings.steps}  loss {metrics['loss']:.3f}  "
+                    f"accuracy {metrics['accuracy']:.3f}  {metrics['elapsed_s']:5.0f} s"
+                )
+            if is_warm_start:
+                self.progress.step = step
+                if step % (10 * self.config.run.checkpoint_every) == 0:
+                    self.checkpoint()
+            return not self.should_stop()
+
+        stage = WarmStart(settings, self.model, self.learner.optimizer, seed)
+        stage.run(self.player.demonstrations(self.log.say), first_step=first_step, on_step=after_step)
+        self._sync()
 
     def _remember(self, name: str, modes: list[Scores]) -> dict[str, Any]:
         result = {scores.mode: scores.summary() for scores in modes}
-        elapsed_s = time.monotonic() - self._began
+        elapsed_s = self._tick()
         self.progress.results = (self.progress.results or {}) | {name: result | {"elapsed_s": elapsed_s}}
         spent = {"environment_steps_total": float(self.progress.environment_steps), "elapsed_s": elapsed_s}
         for scores in modes:

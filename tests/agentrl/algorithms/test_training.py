@@ -68,7 +68,7 @@ def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> Non
         metrics = run.update(rollout.trajectories, credit)
         run.record(rollout, credit, metrics)
         changed = any(not weight.equal(before[name]) for name, weight in run.model.state_dict().items())
-        dropped = run._totals(rollout, advantages)["groups_dropped"]
+        dropped = run.totals(rollout, credit)["groups_dropped"]
     assert {trajectory.success for trajectory in rollout.trajectories} == {True, False}, "there is something to learn"
     assert np.nanmax(np.abs(advantages)) > 0 and changed
     assert all(np.isfinite(value) for value in metrics.values())
@@ -120,8 +120,7 @@ def test_filter_of_the_configuration_comes_first(policy: Path, tmp_path: Path) -
     changes = {"algorithm": {"name": "grpo"}, "filter": {"name": "top_variance", "share": 0.25}}
     with Run(config_for(tmp_path / "run", policy, **changes), resume=False) as run:
         rollout = run.collect()
-        advantages = run.assign_credit(rollout.trajectories).advantages_N
-        assert run._totals(rollout, advantages)["groups_dropped"] == 3
+        assert run.totals(rollout, run.assign_credit(rollout.trajectories))["groups_dropped"] == 3
     changes = {"algorithm": {"name": "dapo"}, "filter": {"name": "none"}}
     with Run(config_for(tmp_path / "other", policy, **changes), resume=False) as run:
         assert np.isfinite(run.assign_credit(run.collect().trajectories).advantages_N).all()
@@ -153,8 +152,8 @@ def test_salsa_is_held_by_the_average_of_two_policies(policy: Path, tmp_path: Pa
     assert check_algorithm(config).name == "salsa"
     with Run(config, resume=False) as run:
         run.warm_start()
-        assert run.updater is not None and run.updater.reference is not None
-        for own, mixed in zip(run.model.parameters(), run.updater.reference.parameters(), strict=True):
+        assert run.learner.updater is not None and run.learner.updater.reference is not None
+        for own, mixed in zip(run.model.parameters(), run.learner.updater.reference.parameters(), strict=True):
             torch.testing.assert_close(mixed, own + 0.025)
         played = run.collect().trajectories
         metrics = run.update(played, run.assign_credit(played))
@@ -162,8 +161,10 @@ def test_salsa_is_held_by_the_average_of_two_policies(policy: Path, tmp_path: Pa
         run.checkpoint()
     assert metrics["ref_kl"] > 0 and metrics["grad_norm"] > 0
     with Run(config, resume=True) as resumed:
-        assert resumed.updater is not None and resumed.updater.reference is not None
-        kept = zip(run.updater.reference.parameters(), resumed.updater.reference.parameters(), strict=True)
+        assert resumed.learner.updater is not None and resumed.learner.updater.reference is not None
+        kept = zip(
+            run.learner.updater.reference.parameters(), resumed.learner.updater.reference.parameters(), strict=True
+        )
         assert all(one.equal(other) for one, other in kept)
 
 
@@ -173,8 +174,8 @@ def test_loss_settings_follow_the_progress_of_the_run(policy: Path, tmp_path: Pa
     with Run(config, resume=False) as run:
         sizes = []
         for run.progress.iteration in range(4):
-            sizes.append(run._loss().options["step_size"])
-            assert run._loss().kl_kind == "k2"
+            sizes.append(run.learner.loss_at(run.progress.iteration).options["step_size"])
+            assert run.learner.loss_at(run.progress.iteration).kl_kind == "k2"
     np.testing.assert_allclose(sizes, [0.8, 0.6, 0.4, 0.2])
 
 

@@ -303,15 +303,15 @@ def test_the_policy_waits_for_the_critic(short: dict[str, Any], tmp_path: Path) 
     config = tiny_config(tmp_path / "run", **short, algorithm={"name": "ppo"}, critic={"warmup_iterations": 1})
     with Run(config, resume=False) as run:
         run.warm_start()
-        assert run.critic is not None
+        assert run.learner.critic is not None
         moved = []
         for _ in range(2):
-            policy, critic = (copy.deepcopy(model.state_dict()) for model in (run.model, run.critic.model))
+            policy, critic = (copy.deepcopy(model.state_dict()) for model in (run.model, run.learner.critic.model))
             trajectories = run.collect().trajectories
             credit = run.assign_credit(trajectories, run.evaluate_states(trajectories))
             metrics = run.update(trajectories, credit)
             run.progress.iteration += 1
-            after = run.model.state_dict(), run.critic.model.state_dict()
+            after = run.model.state_dict(), run.learner.critic.model.state_dict()
             moved.append(
                 [any(not now[n].equal(was[n]) for n in was) for was, now in zip((policy, critic), after, strict=True)]
             )
@@ -325,7 +325,7 @@ def test_a_checkpoint_without_its_critic_is_damaged(short: dict[str, Any], tmp_p
     with Run(config, resume=False) as run:
         run.warm_start()
         run.checkpoint()
-        critic = run.critic
+        critic = run.learner.critic
     folder = latest_checkpoint(tmp_path / "run" / "checkpoints")
     assert folder is not None and critic is not None
     load_state(folder, "critic", critic)
