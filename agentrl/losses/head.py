@@ -4,7 +4,7 @@ Axis suffixes: ``_L`` positions, ``_C`` positions of one chunk, ``_V`` vocabular
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -33,12 +33,21 @@ class Head:
     softcap: float | None = None
 
     def logits(self, hidden_LD: Tensor) -> Tensor:
-        """Return the logits, shape (L, V), float32 (float64 for float64 input)."""
-        scores_LV = torch.nn.functional.linear(hidden_LD, self.weight_VD, self.bias_V)
+        """Return the logits, shape (L, V), float32 (float64 for float64 input).
+
+        The product is computed in the dtype of the hidden states, whatever that of the weight is.
+        """
+        head = self.to(hidden_LD.dtype)
+        scores_LV = torch.nn.functional.linear(hidden_LD, head.weight_VD, head.bias_V)
         scores_LV = scores_LV.to(_working_dtype(hidden_LD))
         if self.scale != 1.0:
             scores_LV = scores_LV * self.scale
         return scores_LV if self.softcap is None else self.softcap * torch.tanh(scores_LV / self.softcap)
+
+    def to(self, dtype: torch.dtype) -> "Head":
+        """Return the head with weight and bias in ``dtype``."""
+        bias_V = None if self.bias_V is None else self.bias_V.to(dtype)
+        return replace(self, weight_VD=self.weight_VD.to(dtype), bias_V=bias_V)
 
     def slope(self, logits_CV: Tensor) -> Tensor | float:
         """Return the derivative of the logits by W h + b, given the logits: scale · (1 - (logits / softcap)²)."""
@@ -52,6 +61,7 @@ def token_logprobs(
 
     Both are differentiable with respect to hidden, weight and bias. Only ``chunk`` × V logits exist at a time: the
     backward pass computes them again (4 products with the vocabulary in all, where keeping the logits would take 3).
+    Products are computed in the dtype of the hidden states; the gradients of weight and bias add up in their own.
 
     Args:
       hidden_LD: last hidden states of the positions *before* the targets.
@@ -174,7 +184,7 @@ class _Recomputed(torch.autograd.Function):
         temperature: float,
         chunk: int,
     ) -> tuple[Tensor, Tensor]:
-        head = Head(weight_VD, bias_V, *shape)
+        head = Head(weight_VD, bias_V, *shape).to(hidden_LD.dtype)
         logprobs_L = hidden_LD.new_empty(len(hidden_LD), dtype=_working_dtype(hidden_LD))
         entropies_L = torch.empty_like(logprobs_L)
         for at in _chunks(len(hidden_LD), chunk):
@@ -187,8 +197,8 @@ class _Recomputed(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *slopes_L: Tensor) -> tuple[Tensor | None, ...]:
         hidden_LD, weight_VD, bias_V, targets_L = ctx.saved_tensors
-        head = Head(weight_VD, bias_V, *ctx.shape)
-        gradients = _HeadGradients(hidden_LD, head, ctx.needs_input_grad)
+        head = Head(weight_VD, bias_V, *ctx.shape).to(hidden_LD.dtype)
+        gradients = _HeadGradients(hidden_LD, head, weight_VD.dtype, ctx.needs_input_grad)
         for at in _chunks(len(hidden_LD), ctx.chunk):
             part = _Chunk.of(hidden_LD[at], head, targets_L[at], ctx.temperature)
             gradients.add(at, part.scores_gradient(*(slope_L[at] for slope_L in slopes_L)))
@@ -208,11 +218,11 @@ class _Fused(torch.autograd.Function):
         temperature: float,
         chunk: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        head = Head(weight_VD, bias_V, *shape)
+        head = Head(weight_VD, bias_V, *shape).to(hidden_LD.dtype)
         logprobs_L = hidden_LD.new_empty(len(hidden_LD), dtype=_working_dtype(hidden_LD))
         entropies_L = torch.empty_like(logprobs_L)
         loss = logprobs_L.new_zeros(())
-        gradients = _HeadGradients(hidden_LD, head, ctx.needs_input_grad)
+        gradients = _HeadGradients(hidden_LD, head, weight_VD.dtype, ctx.needs_input_grad)
         for at in _chunks(len(hidden_LD), chunk):
             part = _Chunk.of(hidden_LD[at], head, targets_L[at], temperature)
             logprobs_L[at], entropies_L[at] = part.logprob_C, part.entropy_C
@@ -237,11 +247,11 @@ class _Fused(torch.autograd.Function):
 class _HeadGradients:
     """The gradients of hidden states, weight and bias, filled chunk by chunk; None where not needed."""
 
-    def __init__(self, hidden_LD: Tensor, head: Head, needed: tuple[bool, ...]) -> None:
+    def __init__(self, hidden_LD: Tensor, head: Head, dtype: torch.dtype, needed: tuple[bool, ...]) -> None:
         self._inputs = hidden_LD, head.weight_VD
         self.hidden_LD = torch.empty_like(hidden_LD) if needed[0] else None
-        self.weight_VD = torch.zeros_like(head.weight_VD) if needed[1] else None
-        self.bias_V = torch.zeros_like(head.bias_V) if head.bias_V is not None and needed[2] else None
+        self.weight_VD = torch.zeros_like(head.weight_VD, dtype=dtype) if needed[1] else None
+        self.bias_V = torch.zeros_like(head.bias_V, dtype=dtype) if head.bias_V is not None and needed[2] else None
 
     def add(self, at: slice, gradient_CV: Tensor) -> None:
         hidden_LD, weight_VD = self._inputs
@@ -250,5 +260,7 @@ class _HeadGradients:
         gradient_CV = gradient_CV.to(weight_VD.dtype)
         if self.hidden_LD is not None:
             torch.mm(gradient_CV, weight_VD, out=self.hidden_LD[at])
-        if self.weight_VD is not None:
+        if self.weight_VD is not None and self.weight_VD.dtype == weight_VD.dtype:
             self.weight_VD.addmm_(gradient_CV.T, hidden_LD[at])
+        elif self.weight_VD is not None:
+            self.weight_VD += gradient_CV.T @ hidden_LD[at]

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentrl.errors import ConfigError, nearest
-from agentrl.update.settings import CriticSettings, UpdateSettings
+from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
 
 
 class Section(BaseModel):
@@ -55,7 +55,10 @@ class PolicyConfig(Section):
 
     path: str | None = Field(None, description="local folder or hub name; null builds a policy from nothing")
     build: BuildConfig = BuildConfig()
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Precision = Field(
+        "float32",
+        description="of forward and backward passes; weights, gradients, moments and what is saved stay float32",
+    )
 
 
 class ContextConfig(Section):
@@ -140,10 +143,14 @@ class RolloutConfig(Section):
 
 
 class EngineConfig(Section):
-    """What samples the policy's turns, in rollouts and evaluations. All keys but ``kind`` are vLLM's."""
+    """What samples the policy's turns, in rollouts and evaluations. All keys but the first two are vLLM's."""
 
     kind: Literal["transformers", "vllm"] = Field(
         "transformers", description="transformers: shares the trainer's weights; vllm: takes them over at each update"
+    )
+    dtype: Precision | None = Field(
+        None,
+        description="of its weights and computation; null: policy.dtype. In bfloat16 it has weights of its own",
     )
     gpu_memory_utilization: float = Field(
         0.4, gt=0, le=1, description="share of the GPU's memory for vLLM's weights and cache; the trainer has the rest"
@@ -157,7 +164,7 @@ class EngineConfig(Section):
     @pydantic.model_validator(mode="after")
     def _options_have_a_use(self) -> Self:
         defaults = EngineConfig.model_construct()
-        idle = [name for name, value in self if name != "kind" and value != getattr(defaults, name)]
+        idle = [name for name, value in self if name not in ("kind", "dtype") and value != getattr(defaults, name)]
         if self.kind != "vllm" and idle:
             raise ValueError(f"kind {self.kind} has no use for {', '.join(idle)}: remove it, or choose kind vllm")
         return self
@@ -238,9 +245,9 @@ class UpdateConfig(Section):
         "behavior", description="the sampler's own log-probs, or a pass of the trainer before the update"
     )
 
-    def settings(self) -> UpdateSettings:
-        """Return what decides how updates are cut and packed."""
-        return UpdateSettings(**_fields_of(UpdateSettings, self))
+    def settings(self, dtype: Precision) -> UpdateSettings:
+        """Return what decides how updates are cut, packed and computed."""
+        return UpdateSettings(**_fields_of(UpdateSettings, self), dtype=dtype)
 
 
 class CriticConfig(Section):
@@ -308,7 +315,9 @@ class Config(Section):
 
 def _fields_of(kind: type, section: Section) -> dict[str, Any]:
     """Return the values of a section that settings of ``kind`` have fields for."""
-    return {field.name: getattr(section, field.name) for field in dataclasses.fields(kind)}
+    return {
+        field.name: getattr(section, field.name) for field in dataclasses.fields(kind) if hasattr(section, field.name)
+    }
 
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:

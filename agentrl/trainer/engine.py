@@ -1,19 +1,23 @@
 """The engine that samples a run's policy: what it can serve, how it starts, and how new weights reach it."""
 
+import copy
 import time
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.engines.vllm import VllmEngine
 from agentrl.engines.vllm_library import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_settings
 from agentrl.errors import ConfigError
 from agentrl.trainer.config import Config
+from agentrl.update.settings import Precision
 
 _DECIDED_ELSEWHERE = {
     "model": "policy.path",
     "tokenizer": "policy.path",
-    "dtype": "policy.dtype",
+    "dtype": "engine.dtype",
     "max_model_len": "context.max_context",
     "max_num_seqs": "rollout.concurrency",
     "max_logprobs": "engine.top_logprobs",
@@ -52,7 +56,7 @@ class PolicyEngine:
 
     Args:
       config: of the run.
-      model: the policy, of which the transformers engine uses the very weights.
+      model: the policy, in float32, of which the transformers engine uses the very weights where it computes in that.
       tokenizer: the policy's.
       folder: holds a policy of the same architecture, which vLLM starts from.
 
@@ -65,13 +69,15 @@ class PolicyEngine:
 
     def __init__(self, config: Config, model: Any, tokenizer: Any, folder: Path) -> None:
         self._model = model
-        self.engine = _start(config, model, tokenizer, folder)
+        shares = config.engine.kind != "transformers" or engine_dtype(config) == "float32"
+        self._served = model if shares else _half(model)
+        self.engine = _start(config, self._served, tokenizer, folder)
 
     def sync(self, version: int) -> dict[str, float]:
         """Let the engine sample from the policy as it is now, and stamp what it samples with ``version``.
 
-        The transformers engine shares the weights, so nothing has to be copied. vLLM takes them over and its log-probs
-        of a probe text are compared with the policy's.
+        The transformers engine shares the weights in float32 and rounds them in bfloat16. vLLM takes them over and its
+        log-probs of a probe text are compared with the policy's.
 
         Returns:
           Of vLLM, ``engine/sync_difference`` (mean absolute difference, nats a token) and ``engine/sync_s`` (seconds).
@@ -80,6 +86,8 @@ class PolicyEngine:
           EngineError: vLLM does not compute with the policy's weights.
         """
         if isinstance(self.engine, TransformersEngine):
+            if self._served is not self._model:
+                _round(self._model, self._served)
             self.engine.policy_version = version
             return {}
         began = time.monotonic()
@@ -92,10 +100,29 @@ class PolicyEngine:
             self.engine.close()
 
 
+def engine_dtype(config: Config) -> Precision:
+    """Return what the engine computes in."""
+    return config.engine.dtype or config.policy.dtype
+
+
+def _half(model: Any) -> Any:
+    """Return a copy whose weights are bfloat16. Buffers keep their type: rotations by rounded frequencies are wrong."""
+    served = copy.deepcopy(model).requires_grad_(False)
+    for weight in served.parameters():
+        weight.data = weight.data.bfloat16()
+    return served
+
+
+@torch.no_grad()
+def _round(model: Any, served: Any) -> None:
+    for weight, master in zip(served.parameters(), model.parameters(), strict=True):
+        weight.copy_(master)
+
+
 def describe_engine(config: Config) -> str:
     """Return what is said of the engine behind the policy; nothing of the one that has no limits to tell."""
     if config.engine.kind == "transformers":
-        return ""
+        return "" if engine_dtype(config) == "float32" else ", sampled in bfloat16"
     return f", served by vLLM (entropies of turns: lower bounds, from the top {config.engine.top_logprobs})"
 
 
@@ -109,7 +136,7 @@ def _start(config: Config, model: Any, tokenizer: Any, folder: Path) -> Transfor
         max_sessions=sessions,
         max_context=context,
         top_logprobs=settings.top_logprobs,
-        dtype=config.policy.dtype,
+        dtype=engine_dtype(config),
         tolerance=settings.tolerance,
         gpu_memory_utilization=settings.gpu_memory_utilization,
         **settings.settings,

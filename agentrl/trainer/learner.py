@@ -57,19 +57,19 @@ class Learner:
         """Start a new optimiser, and a critic where one is needed; fix the reference policy, or at a later iteration
         read it again."""
         self.optimizer = self._make_optimizer(self.config.update)
-        loss = self.loss_at(iteration)
+        loss, settings = self.loss_at(iteration), self.config.update.settings(self.config.policy.dtype)
         self.updater = Updater(
             self.model,
             self._reference(iteration) if loss.kl_coef or loss.group_loss == "trpa" else None,
             self.optimizer,
-            self.config.update.settings(),
+            settings,
             loss,
             self.config.rollout.temperature,
             self._most_tokens,
             keeps_groups(self.config, self.recipe),
         )
         if isinstance(self.recipe, CriticRecipe):
-            self.critic = Critic.of(self.model, self.config.critic.settings(), self.config.update.settings())
+            self.critic = Critic.of(self.model, self.config.critic.settings(), settings)
 
     def evaluate_states(self, trajectories: Sequence[Trajectory]) -> NDArray[np.float64] | None:
         """Return the critic's value of the state before each sampled token; None where the algorithm needs none."""
@@ -117,8 +117,8 @@ class Learner:
 
     def _reference(self, iteration: int) -> Any:
         """Return the frozen policy that reinforcement learning is held by; kept on disk for resumption."""
-        folder, dtype = Path(self.config.run.directory) / "reference_policy", self.config.policy.dtype
+        folder = Path(self.config.run.directory) / "reference_policy"
         if iteration:
-            return resume_reference(folder, dtype=dtype, device=self.model.device)
+            return resume_reference(folder, device=self.model.device)
         soup, save = self.recipe.soup(), distributed.rank() == 0
-        return begin_reference(self.model, self.tokenizer, folder, soup=soup, dtype=dtype, save=save)
+        return begin_reference(self.model, self.tokenizer, folder, soup=soup, save=save)

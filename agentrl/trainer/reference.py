@@ -11,7 +11,7 @@ from agentrl.policy import load_policy, save_policy
 
 
 def begin_reference(
-    model: Any, tokenizer: Any, folder: Path, *, soup: tuple[str, float] | None = None, dtype: str, save: bool
+    model: Any, tokenizer: Any, folder: Path, *, soup: tuple[str, float] | None = None, save: bool
 ) -> Any:
     """Return the policy that reinforcement learning starts from, frozen; on request saved to ``folder``.
 
@@ -20,7 +20,6 @@ def begin_reference(
       tokenizer: saved with it.
       folder: where :func:`resume_reference` finds it.
       soup: folder of another policy and its share: the reference is then the average of both's weights (SALSA).
-      dtype: to load the other policy with.
       save: in one process of the run.
 
     Raises:
@@ -28,16 +27,16 @@ def begin_reference(
     """
     reference = copy.deepcopy(model)
     if soup is not None:
-        other, _ = load_policy(soup[0], dtype=dtype)
+        other, _ = load_policy(soup[0])
         mix_weights(reference, other, soup[1])
     if save:
         save_policy(folder, reference, tokenizer)
     return reference.requires_grad_(False)
 
 
-def resume_reference(folder: Path, *, dtype: str, device: torch.device) -> Any:
+def resume_reference(folder: Path, *, device: torch.device) -> Any:
     """Return the reference policy of a run that goes on."""
-    return load_policy(str(folder), dtype=dtype)[0].to(device).requires_grad_(False)
+    return load_policy(str(folder))[0].to(device).requires_grad_(False)
 
 
 @torch.no_grad()

@@ -68,7 +68,7 @@ class Run:
         if checkpoint is None and distributed.rank() == 0:
             prepare_policy(config, folder)
         distributed.gather(None)
-        self.model, self.tokenizer = load_policy(str(folder), dtype=config.policy.dtype)
+        self.model, self.tokenizer = load_policy(str(folder))
         self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
         self.player = Player(config, self.recipe, self.model, self.tokenizer, folder)
         self.learner = Learner(config, self.recipe, self.model, self.tokenizer, self.player.max_turns)
@@ -275,7 +275,7 @@ class Run:
 
     def _take_weights(self, name: str) -> None:
         """Give the policy the weights of one that was saved in the run's directory."""
-        saved, _ = load_policy(str(self.directory / name), dtype=self.config.policy.dtype)
+        saved, _ = load_policy(str(self.directory / name))
         self.model.load_state_dict(saved.state_dict())
 
     def _imitate(self, settings: WarmStartConfig, seed: int, first_step: int = 0) -> None:
@@ -297,7 +297,7 @@ class Run:
                     self.checkpoint()
             return not self.should_stop()
 
-        stage = WarmStart(settings, self.model, self.learner.optimizer, seed)
+        stage = WarmStart(settings, self.model, self.learner.optimizer, seed, self.config.policy.dtype)
         stage.run(self.player.demonstrations(self.log.say), first_step=first_step, on_step=after_step)
         self._sync()
 

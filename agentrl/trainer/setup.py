@@ -99,7 +99,7 @@ def prepare_policy(config: Config, folder: Path) -> None:
       DataError: ``policy.path`` cannot be loaded.
     """
     if config.policy.path is not None:
-        model, tokenizer = load_policy(config.policy.path, dtype=config.policy.dtype)
+        model, tokenizer = load_policy(config.policy.path)
     else:
         build = config.policy.build
         tokenizer = train_tokenizer(

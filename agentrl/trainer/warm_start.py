@@ -7,16 +7,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from agentrl import seeding
 from agentrl.errors import DataError
 from agentrl.trainer.config import WarmStartConfig
 from agentrl.types import Trajectory
 from agentrl.update import distributed
-from agentrl.update.batch import Sample, pack, spread
+from agentrl.update.batch import Batch, Sample, pack, spread
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite, cosine
 from agentrl.update.packed import packed_hidden_states
+from agentrl.update.settings import Precision
 
 HELD_OUT = 0.05
 """Share of the demonstrations kept aside to measure accuracy."""
@@ -34,12 +36,14 @@ class WarmStart:
       model: the policy.
       optimizer: its AdamW.
       seed: of the order of the demonstrations.
+      dtype: of the forward and backward passes.
     """
 
     config: WarmStartConfig
     model: Any
     optimizer: Optimizer
     seed: int
+    dtype: Precision = "float32"
 
     def run(
         self,
@@ -70,7 +74,7 @@ class WarmStart:
         target = self.config.target_accuracy
         # The run may have been interrupted just as it reached the target.
         checks = target is not None and first_step > 0 and first_step % CHECK_EVERY == 0
-        if checks and accuracy(self.model, held_out, share) >= (target or 0.0):
+        if checks and accuracy(self.model, held_out, share, self.dtype) >= (target or 0.0):
             return first_step
         for step, batch in enumerate(_batches(training, share, self.seed, first_step), start=first_step):
             if step >= self.config.steps:
@@ -78,16 +82,14 @@ class WarmStart:
             metrics = self._step(batch, step)
             last = step + 1 == self.config.steps
             if target is not None and ((step + 1) % CHECK_EVERY == 0 or last):
-                metrics["held_out_accuracy"] = accuracy(self.model, held_out, share)
+                metrics["held_out_accuracy"] = accuracy(self.model, held_out, share, self.dtype)
             go_on = on_step(step + 1, metrics)
             if not go_on or metrics.get("held_out_accuracy", 0.0) >= (target or math.inf):
                 return step + 1
         return first_step
 
     def _step(self, samples: list[Sample], step: int) -> dict[str, float]:
-        batch = pack(samples, next(iter(self.model.parameters())).device)
-        hidden_AH = packed_hidden_states(self.model, batch.ids_L, batch.packing).index_select(0, batch.before_Q)
-        logits_AV = head_of(self.model).logits(hidden_AH)
+        logits_AV, batch = _logits(self.model, samples, self.dtype)
         loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_Q, reduction="sum")
         correct = (logits_AV.detach().argmax(-1) == batch.targets_Q).sum()
         total_loss, total_correct, tokens = distributed.all_sum(
@@ -107,16 +109,22 @@ def imitation_samples(demonstrations: Sequence[Trajectory]) -> list[Sample]:
 
 
 @torch.no_grad()
-def accuracy(model: Any, samples: Sequence[Sample], token_budget: int) -> float:
+def accuracy(model: Any, samples: Sequence[Sample], token_budget: int, dtype: Precision = "float32") -> float:
     """Return the share of demonstrated tokens that are the model's first choice, over all processes."""
     correct = tokens = 0
     for part in _in_budget(samples, token_budget):
-        batch = pack(part, next(iter(model.parameters())).device)
-        hidden_AH = packed_hidden_states(model, batch.ids_L, batch.packing).index_select(0, batch.before_Q)
-        correct += int((head_of(model).logits(hidden_AH).argmax(-1) == batch.targets_Q).sum())
+        logits_AV, batch = _logits(model, part, dtype)
+        correct += int((logits_AV.argmax(-1) == batch.targets_Q).sum())
         tokens += len(batch.targets_Q)
     all_correct, all_tokens = distributed.all_sum([float(correct), float(tokens)])
     return all_correct / max(1.0, all_tokens)
+
+
+def _logits(model: Any, samples: Sequence[Sample], dtype: Precision) -> tuple[Tensor, Batch]:
+    """Return the logits before each demonstrated token, (A, V), and the packed samples."""
+    batch = pack(samples, next(iter(model.parameters())).device)
+    hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing, dtype)
+    return head_of(model).logits(hidden_LH.index_select(0, batch.before_Q)), batch
 
 
 def _batches(samples: Sequence[Sample], token_budget: int, seed: int, first: int) -> Iterator[list[Sample]]:

@@ -29,7 +29,7 @@ from agentrl.update.batch import (
 )
 from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.packed import packed_hidden_states
-from agentrl.update.settings import CriticSettings, UpdateSettings
+from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +53,15 @@ class ValueModel(torch.nn.Module):
 
     Args:
       policy: a causal language model; it shares nothing with the copy.
+      precision: of the trunk's passes; the head's are in float32 at least, for bfloat16 cannot tell 0.998 from 1.
     """
 
-    def __init__(self, policy: Any) -> None:
+    def __init__(self, policy: Any, precision: Precision = "float32") -> None:
         super().__init__()
+        self.precision = precision
         self.trunk = copy.deepcopy(policy.base_model)
         weight_VH = policy.get_output_embeddings().weight
-        dtype = torch.promote_types(weight_VH.dtype, torch.float32)  # bfloat16 cannot tell 0.998 from 1
+        dtype = torch.promote_types(weight_VH.dtype, torch.float32)
         self.head = torch.nn.Linear(weight_VH.shape[1], 1, dtype=dtype, device=weight_VH.device)
         torch.nn.init.zeros_(self.head.weight)
         torch.nn.init.zeros_(self.head.bias)
@@ -70,7 +72,7 @@ class ValueModel(torch.nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the value of the state before each scored token, shape (A,)."""
-        hidden_LH = packed_hidden_states(self.trunk, batch.ids_L, batch.packing)
+        hidden_LH = packed_hidden_states(self.trunk, batch.ids_L, batch.packing, self.precision)
         hidden_QH = hidden_LH.index_select(0, batch.before_Q).to(self.head.weight.dtype)
         value_Q: Tensor = self.head(hidden_QH).squeeze(-1)
         return value_Q.index_select(0, batch.question_A)
@@ -95,7 +97,7 @@ class Critic:
     @classmethod
     def of(cls, policy: Any, config: CriticSettings, packing: UpdateSettings) -> "Critic":
         """Return a critic that begins as the policy does."""
-        model = ValueModel(policy)
+        model = ValueModel(policy, packing.dtype)
         optimizer = Optimizer(
             model, kind=config.optimizer, weight_decay=config.weight_decay, max_grad_norm=config.max_grad_norm
         )

@@ -19,6 +19,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from agentrl.update import flex
+from agentrl.update.settings import Precision
 from agentrl.update.tree import Part, Trie
 from agentrl.update.tree_attention import give, take, tree_attention
 
@@ -88,6 +89,7 @@ def _packed_attention(
 ) -> tuple[Tensor, None]:
     """Causal attention inside each sequence. Query (1, H, L, D), key and value (1, Hkv, L, D) -> (1, L, H, D)."""
     heads, width = query.shape[1], query.shape[3]
+    query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast the rotation has widened them
     if packing.block_mask is not None:
         return flex.attention(query, key, value, packing.block_mask, kwargs.get("scaling")), None
     repeats = heads // key.shape[1]
@@ -121,11 +123,16 @@ def packed_attention(model: Any) -> Iterator[None]:
         config._attn_implementation = before
 
 
-def packed_hidden_states(model: Any, ids_L: Tensor, packing: Packing) -> Tensor:
-    """Return the last hidden state of every token, shape (L, hidden)."""
-    with packed_attention(model):
+def packed_hidden_states(model: Any, ids_L: Tensor, packing: Packing, dtype: Precision = "float32") -> Tensor:
+    """Return the last hidden state of every token, shape (L, hidden).
+
+    In bfloat16 the products with the weights and attention are, and so is the result; norms and the sum of the layers
+    stay in the weights' own dtype. "float32" leaves all in that.
+    """
+    is_half = dtype == "bfloat16"
+    with packed_attention(model), torch.autocast(ids_L.device.type, torch.bfloat16, enabled=is_half):
         output = model.base_model(
             input_ids=ids_L[None], position_ids=packing.positions_L[None], use_cache=False, packing=packing
         )
     hidden: Tensor = output.last_hidden_state[0]
-    return hidden
+    return hidden.bfloat16() if is_half else hidden

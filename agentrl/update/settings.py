@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Precision = Literal["float32", "bfloat16"]
+"""What forward and backward passes compute in. Weights, gradients and moments are float32 in either case."""
+
 
 @dataclass(frozen=True, slots=True)
 class UpdateSettings:
@@ -14,6 +17,7 @@ class UpdateSettings:
       token_budget: tokens per forward pass; larger batches accumulate.
       merge_prefixes: compute what sequences share at their beginnings once; "auto" where it saves enough.
       old_logprobs: the sampler's own, or of a pass of the trainer before the update.
+      dtype: of the passes; of the critic's too.
     """
 
     minibatches: int = 4
@@ -21,6 +25,7 @@ class UpdateSettings:
     token_budget: int = 8192
     merge_prefixes: Literal["auto", "always", "never"] = "auto"
     old_logprobs: Literal["behavior", "recompute"] = "behavior"
+    dtype: Precision = "float32"
 
 
 @dataclass(frozen=True, slots=True)

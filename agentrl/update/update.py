@@ -17,7 +17,7 @@ from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.packed import packed_hidden_states
-from agentrl.update.settings import UpdateSettings
+from agentrl.update.settings import Precision, UpdateSettings
 from agentrl.update.shaping import shape_tokens
 
 EXTREMES: dict[str, Callable[..., float]] = {"ratio_max": max, "ratio_min": min}
@@ -27,12 +27,13 @@ MISMATCH = "engine/mismatch"
 """Mean absolute difference of sampler's and trainer's log-probs, nats: over the first minibatch, before any step."""
 
 
-def score(model: Any, batch: Batch, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
+def score(model: Any, batch: Batch, temperature: float = 1.0, dtype: Precision = "float32") -> tuple[Tensor, Tensor]:
     """Return log-probability and entropy (nats) of the model at each scored token, shapes (A,).
 
-    Both are of the temperature-scaled distribution, the one the engine samples from.
+    Both are of the temperature-scaled distribution, the one the engine samples from. They are computed in ``dtype``,
+    and float32 themselves (float64 of a model in float64).
     """
-    hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing)
+    hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing, dtype)
     hidden_QH = hidden_LH.index_select(0, batch.before_Q)
     both_Q = token_logprobs(hidden_QH, head_of(model), batch.targets_Q, temperature=temperature, chunk=1024)
     logprobs_A, entropies_A = (one_Q.index_select(0, batch.question_A) for one_Q in both_Q)
@@ -123,6 +124,9 @@ class Updater:
         """Where the model is."""
         return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
 
+    def _score(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        return score(model, batch, self.temperature, self.config.dtype)
+
     def _batches(self, samples: Sequence[Sample]) -> Iterator[tuple[list[Sample], Batch]]:
         """Cut and pack samples; merge those that begin alike where it pays."""
         merge = worth_merging(samples, self.config.merge_prefixes)
@@ -134,7 +138,7 @@ class Updater:
 
         Its sums are added to ``totals``, with ``compare`` MISMATCH too.
         """
-        logprobs_A, entropies_A = score(self.model, batch, self.temperature)
+        logprobs_A, entropies_A = self._score(self.model, batch)
         if compare:
             distance = float((logprobs_A.detach() - batch.behavior_logprobs_A).abs().sum())
             totals[MISMATCH] = totals.get(MISMATCH, 0.0) + distance
@@ -142,7 +146,7 @@ class Updater:
         loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
         if self.reference is not None and self.loss.kl_coef:
             with torch.no_grad():
-                ref_logprobs_A, _ = score(self.reference, batch, self.temperature)
+                ref_logprobs_A, _ = self._score(self.reference, batch)
             kl_A = kl_penalty(logprobs_A, ref_logprobs_A, kind=self.loss.kl_kind)
             loss_A = loss_A + self.loss.kl_coef * kl_A
             metrics["ref_kl"] = kl_A.detach().mean()
@@ -183,7 +187,7 @@ class Updater:
         rows: dict[int, NDArray[np.float32]] = {}
         for part, batch in self._batches(samples):
             with torch.no_grad():
-                logprobs_A, _ = score(model, batch, self.temperature)
+                logprobs_A, _ = self._score(model, batch)
             row = np.zeros(sum(map(len, part)), dtype=np.float32)
             row[batch.at_A.cpu().numpy()] = logprobs_A.cpu().numpy()
             cuts = np.cumsum([len(sample) for sample in part])[:-1]

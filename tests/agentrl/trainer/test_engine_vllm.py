@@ -208,7 +208,7 @@ def test_an_engine_that_fails_on_end_ends_the_run(
         ("rollout", {"temperature": 2.5}, r"rollout.temperature 2.5 with engine.kind vllm, .* 0.01 to 2.0"),
         ("eval", {"temperature": 0.001}, r"eval.temperature 0.001 with engine.kind vllm"),
         ("engine", {"settings": {"blok_size": 32}}, r"has no field 'blok_size'; did you mean 'block_size'"),
-        ("engine", {"settings": {"dtype": "float16"}}, r"engine.settings.dtype is decided by policy.dtype"),
+        ("engine", {"settings": {"dtype": "float16"}}, r"engine.settings.dtype is decided by engine.dtype"),
         ("engine", {"settings": {"gpu_memory_utilization": 1}}, r"is decided by engine.gpu_memory_utilization"),
         ("engine", {"settings": {"logprobs_mode": "raw_logprobs"}}, r"logprobs_mode is 'processed_logprobs': .* rest"),
         (

@@ -41,7 +41,7 @@ def test_average(two: tuple[Any, Any], share: float) -> None:
 
 def test_a_reference_is_a_frozen_copy_and_comes_back(two: tuple[Any, Any], tmp_path: Path) -> None:
     model, _ = two
-    reference = begin_reference(model, NoTokenizer(), tmp_path, dtype="float32", save=False)
+    reference = begin_reference(model, NoTokenizer(), tmp_path, save=False)
     assert not any(weight.requires_grad for weight in reference.parameters())
     with torch.no_grad():
         next(model.parameters()).add_(1.0)
