@@ -9,6 +9,6 @@ from agentrl.rollout.group import group_specs as group_specs
 from agentrl.rollout.limits import Limits as Limits
 from agentrl.rollout.pool import EnvPool as EnvPool
 from agentrl.rollout.record import anchor_digest as anchor_digest
+from agentrl.rollout.result import RolloutResult as RolloutResult
 from agentrl.rollout.roll_in import RollIn as RollIn
 from agentrl.rollout.scheduler import Rollout as Rollout
-from agentrl.rollout.scheduler import RolloutResult as RolloutResult

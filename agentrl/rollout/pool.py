@@ -62,11 +62,12 @@ class EnvPool:
             raise
 
     def close(self) -> None:
-        """Close the idle environments, after waiting for calls that still run in threads."""
+        """Close the idle environments, after waiting for calls that still run in threads; see :meth:`discard`."""
         if self._executor is not None:
             self._executor.shutdown(cancel_futures=True)
         while self._idle:
-            self._idle.pop().close()
+            with contextlib.suppress(Exception):
+                self._idle.pop().close()
 
     def _timed(self, function: Callable[..., T], args: Any, kwargs: Any) -> T:
         begin = time.perf_counter()

@@ -1,130 +1,75 @@
-"""Playing many episodes at once, and replacing those that an accident ended."""
+"""The one scheduler: jobs, episodes or whole groups, many at once, with what they share."""
 
 import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-
-import numpy as np
+from dataclasses import replace
+from itertools import chain, groupby
+from typing import Protocol
 
 from agentrl.context.base import Context
 from agentrl.engines.base import Engine, SamplingParams
-from agentrl.env import Outcome, TextEnv
+from agentrl.env import TextEnv
 from agentrl.errors import ConfigError
-from agentrl.rollout.episode import play_episode
-from agentrl.rollout.forest import forest_metrics
+from agentrl.rollout.branching.group import GrowingGroup
+from agentrl.rollout.branching.player import check_forkable
+from agentrl.rollout.branching.sampler import Independent, Sampler
+from agentrl.rollout.episode import turn_params
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import NO_LIMITS, Limits
 from agentrl.rollout.pool import EnvPool
+from agentrl.rollout.result import RolloutResult
 from agentrl.rollout.roll_in import RollIn
+from agentrl.rollout.single import SingleEpisode
+from agentrl.rollout.stage import Stage
 from agentrl.types import Trajectory
 
 
-@dataclass(slots=True)
-class RolloutResult:
-    """What a rollout brought.
+class Job(Protocol):
+    """What the scheduler plays as one: it retries what accidents ended and keeps the records.
 
     Attributes:
+      specs: episodes that are wanted; as many sessions may be open at once.
       trajectories: those with a verdict, in the order of the specs.
-      accidents: the record of attempts that ended without a verdict; never trained on.
-      incomplete_groups: groups with fewer members than asked for, because retries ran out.
-      wall_s: seconds it took.
-      env_s: seconds spent inside environments, added up over threads.
-      spent: episodes with a verdict that others took the place of; never trained on.
+      accidents: the record of attempts without one.
     """
 
-    # Not in the repr: asyncio.run renders a task's result into text when it sets its signal handlers back, and that
-    # took as long as the rollout of a small model.
-    trajectories: list[Trajectory] = field(default_factory=list, repr=False)
-    accidents: list[Trajectory] = field(default_factory=list, repr=False)
-    incomplete_groups: tuple[str, ...] = ()
-    wall_s: float = 0.0
-    env_s: float = 0.0
-    spent: list[Trajectory] = field(default_factory=list, repr=False)
+    specs: list[EpisodeSpec]
+    trajectories: list[Trajectory]
+    accidents: list[Trajectory]
 
-    @property
-    def played(self) -> list[Trajectory]:
-        """Every episode that was played, whatever became of it."""
-        return self.trajectories + self.accidents + self.spent
-
-    @property
-    def num_env_errors(self) -> int:
-        """Attempts that an environment's exception ended."""
-        return sum(accident.outcome is Outcome.ENV_ERROR for accident in self.accidents)
-
-    @property
-    def num_infra_lost(self) -> int:
-        """Attempts that an engine's failure ended."""
-        return sum(accident.outcome is Outcome.INFRA_LOST for accident in self.accidents)
-
-    @property
-    def num_sampled_tokens(self) -> int:
-        """Tokens sampled in every episode that was played; what branches share was sampled once."""
-        return sum(turn.num_tokens for one in self.played for turn in one.own_turns)
-
-    @property
-    def env_steps(self) -> int:
-        """Environment steps (tool calls) that were executed, accidents included; what branches share counts once."""
-        return sum(trajectory.env_steps for trajectory in self.played)
-
-    def metrics(self) -> dict[str, float]:
-        """Return the rollout's numbers for the log, those of `forest_metrics` where episodes were forked.
-
-        Means over no trajectory are left out.
-        """
-        turns = [turn for trajectory in self.trajectories for turn in trajectory.turns]
-        lengths = [len(sequence) for trajectory in self.trajectories for sequence in trajectory.sequences]
-        wall_s = max(self.wall_s, 1e-9)
-        metrics = {
-            "rollout/num_trajectories": float(len(self.trajectories)),
-            "rollout/num_env_errors": float(self.num_env_errors),
-            "rollout/num_infra_lost": float(self.num_infra_lost),
-            "rollout/num_incomplete_groups": float(len(self.incomplete_groups)),
-            "rollout/num_sampled_tokens": float(self.num_sampled_tokens),
-            "rollout/num_sequence_tokens": float(sum(lengths)),
-            "rollout/env_steps": float(self.env_steps),
-            "rollout/wall_s": self.wall_s,
-            "rollout/env_s": self.env_s,
-            "rollout/sampled_tokens_per_s": self.num_sampled_tokens / wall_s,
-            "rollout/turns_per_s": self.env_steps / wall_s,
-            **forest_metrics(self.trajectories),
-        }
-        if turns:
-            ended = [trajectory.outcome is Outcome.TRUNCATED for trajectory in self.trajectories]
-            successes = sum(trajectory.success for trajectory in self.trajectories)
-            metrics |= {
-                **({"rollout/env_steps_per_success": self.env_steps / successes} if successes else {}),
-                "rollout/success_rate": float(np.mean([t.success for t in self.trajectories])),
-                "rollout/mean_score": float(np.mean([t.score for t in self.trajectories])),
-                "rollout/mean_reward": float(np.mean([t.total_reward for t in self.trajectories])),
-                "rollout/mean_turns": len(turns) / len(self.trajectories),
-                "rollout/truncated_rate": float(np.mean(ended)),
-                "rollout/valid_action_rate": float(np.mean([turn.action_valid for turn in turns])),
-                "rollout/mean_entropy": float(np.mean([turn.mean_entropy for turn in turns])),
-            }
-        return metrics
+    async def play(self) -> None:
+        """Play everything; cancelled, let go of environments and sessions first."""
 
 
 class Rollout:
     """Plays episodes concurrently: while one waits for its environment, the engine samples for the others.
 
-    What is played depends on the specs alone, not on ``concurrency`` (up to the engine's own floating-point
-    differences between batch shapes). An attempt without a verdict is replaced by another with a fresh sampling seed.
+    Under a sampler that branches, or with a budget of steps, a group is one job
+    (:class:`~agentrl.rollout.branching.group.GrowingGroup`), else each episode is. What is played depends on the specs
+    alone, not on ``concurrency`` (up to the engine's own floating-point differences between batch shapes).
+
+    An attempt without a verdict, a failed construction of the environment included, is replaced by another with a fresh
+    sampling seed.
 
     Args:
       env_factory: makes an environment; they are reused over episodes, and built anew after an exception.
       engine: samples the policy.
       context: renders the conversation.
-      params: how to sample a turn.
-      limits: of each episode.
-      concurrency: most episodes under way at once (at most the engine's sessions).
+      params: how to sample a turn; the protocol's stop strings and the end-of-message token are added.
+      sampler: decides the shape of groups.
+      limits: of each episode, shared turns included.
+      max_env_steps: steps that a group may take in its environments, see ``GrowingGroup``; None for no bound.
+      concurrency: most sessions open at once (at most the engine's): so many episodes are under way, or
+        ``concurrency`` // (size of a group) groups.
       max_retries: attempts after the first, per episode.
       threads: call environments in threads.
-      roll_in: who plays the first turns of episodes; None for the policy.
+      roll_in: who plays the first turns of episodes; None for the policy. Not where groups are one job.
 
     Raises:
-      ConfigError: ``concurrency`` is less than 1 or ``max_retries`` negative.
+      ConfigError: a bound is out of range, the sampler branches and the environment cannot be, or there is a roll-in
+        where groups are one job.
     """
 
     def __init__(
@@ -134,28 +79,41 @@ class Rollout:
         context: Context,
         params: SamplingParams,
         *,
+        sampler: Sampler | None = None,
         limits: Limits = NO_LIMITS,
+        max_env_steps: int | None = None,
         concurrency: int = 64,
         max_retries: int = 2,
         threads: bool = False,
         roll_in: RollIn | None = None,
     ) -> None:
-        if concurrency < 1 or max_retries < 0:
-            raise ConfigError(f"concurrency {concurrency} and max_retries {max_retries}: expected >= 1 and >= 0")
-        self.engine = engine
-        self.context = context
-        self.params = params
-        self.limits = limits
+        if concurrency < 1 or max_retries < 0 or (max_env_steps is not None and max_env_steps < 1):
+            raise ConfigError(
+                f"concurrency {concurrency}, max_retries {max_retries}, max_env_steps {max_env_steps}: "
+                "expected >= 1, >= 0, and >= 1 or none"
+            )
+        self._sampler = sampler or Independent()
+        self._max_env_steps = max_env_steps
         self._concurrency = concurrency
-        self._max_retries = max_retries
         self._roll_in = roll_in
+        self._plays_groups = self._sampler.branches or max_env_steps is not None
+        if self._plays_groups and roll_in is not None:
+            raise ConfigError("a roll-in needs episodes that are played one by one: no forks and no max_env_steps")
         self._pool = EnvPool(env_factory, concurrency, threads=threads)
+        params = replace(turn_params(params, context), alternatives=self._sampler.alternatives)
+        self._stage = Stage(engine, context, params, limits, self._pool, max_retries)
+        if self._sampler.branches:
+            env = env_factory()
+            check_forkable(env, type(env).__name__)
+            self._pool.release(env)
 
     def collect(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
         """Play ``specs`` and return their trajectories. For callers without an event loop.
 
         Raises:
           TaskNotFoundError: a task does not exist.
+          ConfigError: a group that is one job has more episodes than ``concurrency``, or than the sampler's options
+            allow.
         """
         return asyncio.run(self.collect_async(specs))
 
@@ -165,19 +123,28 @@ class Rollout:
         Cancelling it cancels the episodes under way and waits until they have let go of their sessions.
         """
         begin, busy_s = time.perf_counter(), self._pool.busy_s
-        attempts: list[list[Trajectory]] = [[] for _ in specs]
-        waiting = deque(enumerate(specs))
+        jobs = self._jobs(specs)
+        largest = max((len(job.specs) for job in jobs), default=1)
+        if largest > self._concurrency:
+            raise ConfigError(
+                f"a group of {largest} paths needs as many sessions, concurrency is {self._concurrency}: "
+                "raise rollout.concurrency or lower rollout.group_size"
+            )
+        waiting = deque(jobs)
         try:
             async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self._concurrency, len(specs))):
-                    workers.create_task(self._work(waiting, attempts))
-        except BaseExceptionGroup as group:
-            raise first_exception(group) from None
-        verdicts = [played[-1] for played in attempts if played[-1].outcome.is_verdict]
-        lost = [spec.group for spec, played in zip(specs, attempts, strict=True) if not played[-1].outcome.is_verdict]
-        accidents = [one for played in attempts for one in played if not one.outcome.is_verdict]
-        wall_s, env_s = time.perf_counter() - begin, self._pool.busy_s - busy_s
-        return RolloutResult(verdicts, accidents, tuple(dict.fromkeys(lost)), wall_s, env_s)
+                for _ in range(min(self._concurrency // largest, len(jobs))):
+                    workers.create_task(_work(waiting))
+        except BaseExceptionGroup as error:
+            raise first_exception(error) from None
+        incomplete = dict.fromkeys(job.specs[0].group for job in jobs if len(job.trajectories) < len(job.specs))
+        return RolloutResult(
+            list(chain.from_iterable(job.trajectories for job in jobs)),
+            list(chain.from_iterable(job.accidents for job in jobs)),
+            tuple(incomplete),
+            time.perf_counter() - begin,
+            self._pool.busy_s - busy_s,
+        )
 
     def close(self) -> None:
         """Close the environments."""
@@ -189,37 +156,19 @@ class Rollout:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    async def _work(self, waiting: deque[tuple[int, EpisodeSpec]], attempts: list[list[Trajectory]]) -> None:
-        """Play episodes until none is waiting."""
-        while waiting:
-            index, spec = waiting.popleft()
-            attempts[index].append(await self._play(spec))
-            while not attempts[index][-1].outcome.is_verdict and spec.attempt < self._max_retries:
-                spec = spec.retry()
-                attempts[index].append(await self._play(spec))
+    def _jobs(self, specs: Sequence[EpisodeSpec]) -> list[Job]:
+        if not self._plays_groups:
+            return [SingleEpisode(self._stage, spec, self._roll_in) for spec in specs]
+        return [
+            GrowingGroup(self._stage, list(members), self._sampler, self._max_env_steps)
+            for _, members in groupby(specs, key=lambda spec: spec.group)
+        ]
 
-    async def _play(self, spec: EpisodeSpec) -> Trajectory:
-        """Play one attempt. An environment that raised or was left in the middle is not used again."""
-        env = await self._pool.acquire()
-        is_fit = False
-        try:
-            trajectory = await play_episode(
-                env,
-                self.engine,
-                self.context,
-                spec,
-                self.params,
-                self.limits,
-                roll_in=self._roll_in,
-                call=self._pool.call,
-            )
-            is_fit = trajectory.outcome is not Outcome.ENV_ERROR
-        finally:
-            if is_fit:
-                self._pool.release(env)
-            else:
-                await self._pool.discard(env)
-        return trajectory
+
+async def _work(waiting: deque[Job]) -> None:
+    """Play jobs until none is waiting."""
+    while waiting:
+        await waiting.popleft().play()
 
 
 def first_exception(group: BaseExceptionGroup[BaseException]) -> BaseException:

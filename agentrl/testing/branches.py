@@ -12,7 +12,8 @@ from agentrl.context.chat import ChatFormat
 from agentrl.context.protocols import ActionProtocol, ParsedAction
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.scripted import Line, ScriptedEngine
-from agentrl.rollout.branching import FRESH, BranchingRollout, Path, Plan, Sampler, Start
+from agentrl.rollout import Rollout
+from agentrl.rollout.branching import FRESH, Path, Plan, Sampler, Start
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.testing.case import Case, Episode, law
 from agentrl.types import Trajectory
@@ -86,7 +87,7 @@ def _branched(case: Case, episode: Episode) -> list[Trajectory]:
     context = AppendContext(cast(ChatFormat, _Recital(episode.actions)), _VERBATIM)
     engine = ScriptedEngine(lambda ids, rng: Line([int((ids == _REPLY).sum())]), max_context=2 * count + 2)
     params = SamplingParams(max_tokens=1)
-    with BranchingRollout(
+    with Rollout(
         case.factory, engine, context, params, sampler=sampler, concurrency=len(specs), max_retries=0
     ) as rollout:
         result = rollout.collect(specs)

@@ -59,7 +59,7 @@ class Collector:
             self._refills += 1
             results.append(self._play_groups(iteration, missing))
         result = merged(results)
-        check_played(result)
+        check_played(result, "an iteration's episodes")
         if self._curriculum is not None:
             outcomes = chain.from_iterable(distributed.gather(group_outcomes(result.trajectories)))
             for _, task, successes in sorted(outcomes):
@@ -115,8 +115,8 @@ class LostIterationError(EngineError):
     """Nothing was played, in any of the processes; each of them raises it."""
 
 
-def check_played(result: RolloutResult) -> None:
-    """Check that something was played, by all processes together: else the next iteration will not fare better.
+def check_played(result: RolloutResult, what: str) -> None:
+    """Check that something of ``what`` was played, by all processes together: else the next will not fare better.
 
     Raises:
       LostIterationError: every episode was lost to an accident; says to which.
@@ -125,7 +125,7 @@ def check_played(result: RolloutResult) -> None:
     reasons = list(chain.from_iterable(distributed.gather([lost.outcome_reason for lost in result.accidents])))
     if reasons and not played:
         raise LostIterationError(
-            f"all {len(reasons)} attempts at an iteration's episodes were lost, the first to: {reasons[0]}; "
+            f"all {len(reasons)} attempts at {what} were lost, the first to: {reasons[0]}; "
             "what was trained before is saved, and --resume goes on from there"
         )
 

@@ -11,6 +11,7 @@ from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.rollout import Limits, Rollout, demonstrate, group_specs
+from agentrl.trainer.collect import check_played
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
 from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
 from agentrl.types import Trajectory
@@ -84,7 +85,11 @@ def evaluate_policy(
     concurrency: int,
     greedy: bool,
 ) -> Scores:
-    """Play the first tasks of the evaluation split, shared out over the processes; all return the same scores."""
+    """Play the first tasks of the evaluation split, shared out over the processes; all return the same scores.
+
+    Raises:
+      LostIterationError: every episode was lost to an accident.
+    """
     tasks = eval_tasks(env_factory, config)
     samples = 1 if greedy else config.samples
     mine = [
@@ -96,6 +101,7 @@ def evaluate_policy(
     params = SamplingParams(params.max_tokens, 0.0 if greedy else config.temperature, 1.0)
     with Rollout(env_factory, engine, context, params, limits=limits, concurrency=concurrency) as rollout:
         result = rollout.collect(mine)
+    check_played(result, "an evaluation's episodes")
     mode = "greedy" if greedy else "sampled"
     return _gathered(mode, tasks, result.trajectories, len(result.accidents))
 

@@ -8,7 +8,7 @@ from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError
 from agentrl.rollout import Limits, RollIn, Rollout
-from agentrl.rollout.branching import BranchingRollout, Sampler, check_forkable, make_sampler
+from agentrl.rollout.branching import Sampler, check_forkable, make_sampler
 from agentrl.rollout.roll_in import check_plans
 from agentrl.trainer.config import Config
 
@@ -83,30 +83,19 @@ def make_rollout(
     context: Context,
     params: SamplingParams,
     limits: Limits,
-) -> Rollout | BranchingRollout:
-    """Return what plays the iterations' groups: group by group if they branch or share a budget of steps."""
-    settings, sampler = config.rollout, choose_sampler(config, recipe)
-    if not (sampler.branches or settings.max_env_steps):
-        return Rollout(
-            env_factory,
-            engine,
-            context,
-            params,
-            limits=limits,
-            concurrency=settings.concurrency,
-            max_retries=settings.max_retries,
-            threads=settings.threads,
-            roll_in=choose_roll_in(config, recipe),
-        )
-    return BranchingRollout(
+) -> Rollout:
+    """Return what plays the iterations' groups."""
+    settings = config.rollout
+    return Rollout(
         env_factory,
         engine,
         context,
         params,
-        sampler=sampler,
+        sampler=choose_sampler(config, recipe),
         limits=limits,
         max_env_steps=settings.max_env_steps,
         concurrency=settings.concurrency,
         max_retries=settings.max_retries,
         threads=settings.threads,
+        roll_in=choose_roll_in(config, recipe),
     )

@@ -6,8 +6,8 @@ from typing import Any
 from agentrl.errors import ConfigError, nearest
 from agentrl.rollout.branching.entropy import Aepo as Aepo
 from agentrl.rollout.branching.entropy import Arpo as Arpo
+from agentrl.rollout.branching.group import GrowingGroup as GrowingGroup
 from agentrl.rollout.branching.latr import Latr as Latr
-from agentrl.rollout.branching.loop import BranchingRollout as BranchingRollout
 from agentrl.rollout.branching.path import FRESH as FRESH
 from agentrl.rollout.branching.path import Path as Path
 from agentrl.rollout.branching.path import Plan as Plan

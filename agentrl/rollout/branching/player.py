@@ -1,32 +1,20 @@
 """The playing side of a path: environment, engine session and record, which a fork takes over up to a turn."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.context.base import Context, Feed
-from agentrl.engines.base import Completion, Engine, SamplingParams
+from agentrl.engines.base import Completion
 from agentrl.env import Info, Outcome, Snapshot, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
 from agentrl.rollout.branching.detour import Detour, PrunedError
 from agentrl.rollout.branching.speaker import BranchSpeaker
 from agentrl.rollout.episode import Accident, boundary, play_turn
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.rollout.limits import Limits
-from agentrl.rollout.pool import EnvPool
 from agentrl.rollout.record import EpisodeRecord
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """What all paths are played with; ``params`` has the stop strings and ids of the context."""
-
-    engine: Engine
-    context: Context
-    params: SamplingParams
-    limits: Limits
-    pool: EnvPool
+from agentrl.rollout.stage import Stage
 
 
 def check_forkable(env: TextEnv, name: str) -> None:

@@ -16,8 +16,8 @@ from agentrl.context import make_context
 from agentrl.engines.base import Completion, SamplingParams
 from agentrl.engines.vllm import VllmEngine
 from agentrl.errors import ConfigError, EngineError
-from agentrl.rollout import group_specs
-from agentrl.rollout.branching import Arpo, BranchingRollout, Latr, Sampler
+from agentrl.rollout import Rollout, group_specs
+from agentrl.rollout.branching import Arpo, Latr, Sampler
 from agentrl.seeding import generator
 from agentrl.types import StopReason
 from tests.agentrl.engines.conversations import check_against_forward, whole
@@ -189,7 +189,7 @@ def test_a_branching_rollout(engine: VllmEngine, model: Any, kind: str, sampler:
     context = make_context(engine.tokenizer, kind)
     before = engine.num_cached_tokens
     params, specs = SamplingParams(max_tokens=5), group_specs(["corridor-2"], 6, seed=0, iteration=0)
-    with BranchingRollout(lambda: Corridor(max_turns=3), engine, context, params, sampler=sampler) as rollout:
+    with Rollout(lambda: Corridor(max_turns=3), engine, context, params, sampler=sampler) as rollout:
         result = rollout.collect(specs)
     assert len(result.trajectories) == 6
     assert any(t.parent is not None and (t.parent.turn > 0 or sampler.alternatives) for t in result.trajectories)

@@ -14,7 +14,7 @@ from agentrl.engines.scripted import Line, ScriptedEngine
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import build_model, train_tokenizer
 from agentrl.rollout import Rollout, demonstrate, group_specs
-from agentrl.rollout.branching import Arpo, BranchingRollout
+from agentrl.rollout.branching import Arpo
 from agentrl.store import load_trajectories, save_trajectories
 from agentrl.types import StopReason
 from tests.agentrl.rollout.calculator import Calculator
@@ -115,7 +115,7 @@ def test_branches_inside_a_message(context: Context, tmp_path: Any) -> None:
     engine = TracedEngine(adder(context, errs=0.5), TOKENIZER)
     sampler = Arpo(scale="mean", initial=2)
     specs = group_specs(["sum-4"], 6, seed=1, iteration=0)
-    with BranchingRollout(Calculator, engine, context, SamplingParams(max_tokens=64), sampler=sampler) as rollout:
+    with Rollout(Calculator, engine, context, SamplingParams(max_tokens=64), sampler=sampler) as rollout:
         result = rollout.collect(specs)
     assert len(result.trajectories) == 6
     by_id = {trajectory.id: trajectory for trajectory in result.trajectories}

@@ -13,7 +13,8 @@ from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, TurnResult
 from agentrl.errors import ConfigError, TaskNotFoundError
-from agentrl.rollout import EnvPool, EpisodeSpec, Rollout, group_specs
+from agentrl.rollout import EnvPool, EpisodeSpec, RollIn, Rollout, group_specs
+from agentrl.rollout.branching import Arpo, Independent, Sampler
 from agentrl.store import save_trajectories
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
 
@@ -153,6 +154,35 @@ def test_a_group_that_cannot_be_filled_is_flagged(context: Context) -> None:
     assert all(t.outcome.is_verdict for t in result.trajectories)
 
 
+@pytest.mark.parametrize("sampler", [Independent(), Arpo(scale="mean")], ids=lambda sampler: sampler.name)
+def test_a_world_that_cannot_be_built_is_an_accident(context: Context, sampler: Sampler) -> None:
+    built = iter(range(10**6))
+
+    def factory() -> Corridor:
+        if next(built) in (1, 3, 4):
+            raise OSError("no more ports")
+        return Corridor(max_turns=8)
+
+    engine = wandering(context)
+    with Rollout(factory, engine, context, SamplingParams(), sampler=sampler, concurrency=8) as play:
+        result = play.collect(specs())
+    assert [t.id for t in result.trajectories] == [spec.id for spec in specs()]
+    assert result.num_env_errors == 3
+    assert {lost.outcome_reason for lost in result.accidents} == {"OSError while making the environment: no more ports"}
+    assert all(not lost.turns for lost in result.accidents)
+    assert engine.num_open == 0
+
+
+def test_where_no_world_can_be_built_everything_is_lost(context: Context) -> None:
+    def factory() -> Corridor:
+        raise OSError("no more ports")
+
+    with Rollout(factory, wandering(context), context, SamplingParams(), max_retries=1) as play:
+        result = play.collect(specs())
+    assert (result.trajectories, len(result.accidents), len(result.incomplete_groups)) == ([], 2 * 12, 3)
+    assert len({lost.id for lost in result.accidents}) == 24
+
+
 def test_misuse_is_raised_as_it_is(context: Context) -> None:
     engine = wandering(context)
     with rollout(context, engine) as play, pytest.raises(TaskNotFoundError, match="corridor-99"):
@@ -274,10 +304,15 @@ def test_no_specs_make_an_empty_result(context: Context) -> None:
     assert "rollout/success_rate" not in result.metrics()
 
 
-@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"max_retries": -1}])
+@pytest.mark.parametrize("wrong", [{"concurrency": 0}, {"max_retries": -1}, {"max_env_steps": 0}])
 def test_impossible_settings_are_refused(context: Context, wrong: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match="expected"):
         rollout(context, wandering(context), **wrong)
+
+
+def test_a_roll_in_and_groups_that_are_one_job_do_not_go_together(context: Context) -> None:
+    with pytest.raises(ConfigError, match="one by one"):
+        rollout(context, wandering(context), roll_in=RollIn(), max_env_steps=9)
 
 
 def test_a_pool_survives_a_world_that_cannot_be_closed() -> None:

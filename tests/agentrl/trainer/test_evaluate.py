@@ -11,6 +11,7 @@ from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.scripted import Line
 from agentrl.rollout import Limits
+from agentrl.trainer.collect import LostIterationError
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
 from agentrl.trainer.evaluate import Scores, eval_tasks, evaluate_demonstrator, evaluate_policy
 from agentrl.update import distributed
@@ -109,6 +110,24 @@ def test_accidents_are_counted_and_not_as_failures() -> None:
     )
     assert scores.successes_PK == [[True], [True]]
     assert scores.accidents == 3, "the attempt and two more"
+
+
+def test_an_evaluation_in_which_everything_was_lost_says_so() -> None:
+    def fault(turn: int) -> None:
+        raise RuntimeError("the world broke")
+
+    engine = walker([])
+    with pytest.raises(LostIterationError, match=r"all 9 attempts at an evaluation's episodes.*the world broke"):
+        evaluate_policy(
+            lambda: Corridor(fault=fault),
+            engine,
+            make_context(engine.tokenizer),
+            CONFIG,
+            SamplingParams(max_tokens=8),
+            Limits(),
+            concurrency=2,
+            greedy=True,
+        )
 
 
 def test_evaluate_demonstrator() -> None:

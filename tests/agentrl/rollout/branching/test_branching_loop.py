@@ -13,7 +13,7 @@ from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, SnapshotLevel
 from agentrl.errors import ConfigError, TaskNotFoundError
 from agentrl.rollout import EpisodeSpec, Limits, Rollout, RolloutResult, group_specs
-from agentrl.rollout.branching import Aepo, Arpo, BranchingRollout, Independent, Latr, Sampler, TreeGrpo, TreePo
+from agentrl.rollout.branching import Aepo, Arpo, Independent, Latr, Sampler, TreeGrpo, TreePo
 from agentrl.store import save_trajectories
 from agentrl.types import Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
@@ -47,7 +47,10 @@ def play(
     def factory() -> Corridor:
         return env(max_turns=6, fault=fault)
 
-    with BranchingRollout(factory, engine, context, SamplingParams(), sampler=sampler, **kwargs) as rollout:
+    if not sampler.branches:  # else every episode is a job of its own
+        kwargs.setdefault("max_env_steps", 10**6)
+
+    with Rollout(factory, engine, context, SamplingParams(), sampler=sampler, **kwargs) as rollout:
         result = rollout.collect(specs)
     assert engine.num_open == 0
     if fail_at is None and fault is NEVER:
@@ -261,7 +264,7 @@ def test_misuse_is_raised_and_leaves_nothing_behind() -> None:
     engine = TracedEngine(chatter(context.chat, "left"), TOKENIZER)
     specs = [EpisodeSpec("a", "g", "corridor-99", 0, 0)]
     with (
-        BranchingRollout(Corridor, engine, context, SamplingParams(), sampler=ARPO) as rollout,
+        Rollout(Corridor, engine, context, SamplingParams(), sampler=ARPO) as rollout,
         pytest.raises(TaskNotFoundError),
     ):
         rollout.collect(specs)

@@ -12,8 +12,8 @@ from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import build_model, train_tokenizer
-from agentrl.rollout import group_specs
-from agentrl.rollout.branching import Arpo, BranchingRollout, Latr, Sampler, TreeGrpo, TreePo
+from agentrl.rollout import Rollout, group_specs
+from agentrl.rollout.branching import Arpo, Latr, Sampler, TreeGrpo, TreePo
 from agentrl.types import Trajectory
 from tests.agentrl.rollout.test_model import one_pass
 
@@ -34,7 +34,7 @@ def test_branches_in_the_household(sampler: Sampler, kind: str) -> None:
     engine = TransformersEngine(model, tokenizer, max_sessions=10, max_context=2048)
     params = SamplingParams(max_tokens=5, temperature=0.7)
     context = make_context(tokenizer, kind, window=1)
-    with BranchingRollout(factory, engine, context, params, sampler=sampler, concurrency=10) as rollout:
+    with Rollout(factory, engine, context, params, sampler=sampler, concurrency=10) as rollout:
         result = rollout.collect(group_specs(tasks, 5, seed=0, iteration=0))
     assert len(result.trajectories) == 10 and not result.accidents
     branches = [one for one in result.trajectories if one.parent]

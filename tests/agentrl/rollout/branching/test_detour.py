@@ -14,8 +14,8 @@ from agentrl.context import make_context
 from agentrl.engines.base import Alternatives, Completion, SamplingParams
 from agentrl.engines.scripted import Line
 from agentrl.errors import EngineError
-from agentrl.rollout import RolloutResult, group_specs
-from agentrl.rollout.branching import FRESH, BranchingRollout, Latr, Path, Sampler, Start
+from agentrl.rollout import Rollout, RolloutResult, group_specs
+from agentrl.rollout.branching import FRESH, Latr, Path, Sampler, Start
 from agentrl.rollout.branching.detour import Detour, join, reason_to_stop
 from agentrl.types import StopReason, Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
@@ -135,7 +135,7 @@ class Listener:
     ) -> RolloutResult:
         """Play a group and check that whatever is on record of it was heard."""
         engine = TracedEngine(self, TOKENIZER, fail_at=fail_at)
-        with BranchingRollout(lambda: Corridor(max_turns=5), engine, self.context, params, sampler=sampler) as rollout:
+        with Rollout(lambda: Corridor(max_turns=5), engine, self.context, params, sampler=sampler) as rollout:
             result = rollout.collect(group_specs(["corridor-2"], size, seed=seed, iteration=0))
         assert engine.num_open == 0 and len(result.trajectories) == size
         assert len(result.accidents) == (fail_at is not None)

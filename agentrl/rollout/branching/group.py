@@ -1,144 +1,39 @@
-"""The one loop behind all branching samplers: groups that grow round by round, many groups at once."""
+"""The one loop behind all branching samplers: a group that grows round by round."""
 
 import asyncio
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 
-from agentrl.context.base import Context
-from agentrl.engines.base import Engine, SamplingParams
-from agentrl.env import Outcome, TextEnv
-from agentrl.errors import ConfigError
+from agentrl.env import Outcome
 from agentrl.rollout.branching.detour import Detour
 from agentrl.rollout.branching.path import FRESH, Path, Start
-from agentrl.rollout.branching.player import Player, Stage, check_forkable
+from agentrl.rollout.branching.player import Player
 from agentrl.rollout.branching.sampler import Sampler
-from agentrl.rollout.episode import Accident, turn_params
+from agentrl.rollout.episode import Accident
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.rollout.limits import NO_LIMITS, Limits
-from agentrl.rollout.pool import EnvPool
-from agentrl.rollout.scheduler import RolloutResult, first_exception
+from agentrl.rollout.stage import Stage
 from agentrl.seeding import derive
 from agentrl.types import BranchPoint, Trajectory
 
 
-class BranchingRollout:
-    """Plays groups whose paths may be forked from one another; stands where a ``Rollout`` stands.
+class GrowingGroup:
+    """One group, whose paths may be forked from one another.
 
-    The specs of a group are its budget: path number i, in the order of creation, is played under the i-th of them
-    (after one that was pruned, under its spec with another sampling seed). A
-    group proceeds in rounds; in each, all its live paths play one turn side by side, then the sampler decides, path by
-    path in the order of numbers. What is played therefore depends on the specs alone, not on ``concurrency`` (up to
-    the engine's own floating-point differences between batch shapes).
+    The specs are its budget: path number i, in the order of creation, is played under the i-th of them (after one that
+    was pruned, under its spec with another sampling seed). A group proceeds in rounds; in each, all its live paths play
+    one turn side by side, then the sampler decides, path by path in the order of numbers.
 
     A path that an accident ended is played again with a fresh sampling seed, from its branch point or from the last
     turn at which others were forked from it; what it held is fed again. So a group has exactly as many trajectories
-    with a verdict as it has specs, or is reported as incomplete: retries ran out, or the budget of steps did.
+    with a verdict as it has specs, or is incomplete: retries ran out, or the budget of steps did.
 
     Args:
-      env_factory: makes an environment; they are reused over episodes, and built anew after an exception.
-      engine: samples the policy.
-      context: renders the conversation.
-      params: how to sample a turn.
+      stage: what it is played with.
+      specs: of one group.
       sampler: decides where to branch.
-      limits: of each episode, shared turns included.
-      max_env_steps: steps that a group may take in its environments, those lost in accidents included and shared ones
+      max_env_steps: steps that it may take in its environments, those lost in accidents included and shared ones
         counted once; None for no bound. When they are spent, the paths still going end as ``TRUNCATED``; where fewer
         are left than paths are going, those with the lowest numbers take them. No path begins that could not take one.
-      concurrency: sessions open at once, so ``concurrency`` // (size of a group) groups are under way.
-      max_retries: attempts after the first, per path.
-      threads: call environments in threads.
-
-    Raises:
-      ConfigError: a bound is out of range, or the sampler branches and the environment cannot be.
-    """
-
-    def __init__(
-        self,
-        env_factory: Callable[[], TextEnv],
-        engine: Engine,
-        context: Context,
-        params: SamplingParams,
-        *,
-        sampler: Sampler,
-        limits: Limits = NO_LIMITS,
-        max_env_steps: int | None = None,
-        concurrency: int = 64,
-        max_retries: int = 2,
-        threads: bool = False,
-    ) -> None:
-        if concurrency < 1 or max_retries < 0 or (max_env_steps is not None and max_env_steps < 1):
-            raise ConfigError(
-                f"concurrency {concurrency}, max_retries {max_retries}, max_env_steps {max_env_steps}: "
-                "expected >= 1, >= 0, and >= 1 or none"
-            )
-        self.engine = engine
-        self.sampler = sampler
-        self.max_env_steps = max_env_steps
-        self.max_retries = max_retries
-        self._concurrency = concurrency
-        self._pool = EnvPool(env_factory, concurrency, threads=threads)
-        params = replace(turn_params(params, context), alternatives=sampler.alternatives)
-        self.stage = Stage(engine, context, params, limits, self._pool)
-        if sampler.branches:
-            env = env_factory()
-            check_forkable(env, type(env).__name__)
-            self._pool.release(env)
-
-    def collect(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
-        """Play ``specs``, group by group, and return their trajectories. For callers without an event loop.
-
-        Raises:
-          TaskNotFoundError: a task does not exist.
-          ConfigError: a group has more paths than ``concurrency``, or than the sampler's options allow.
-        """
-        return asyncio.run(self.collect_async(specs))
-
-    async def collect_async(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
-        """Play ``specs`` inside a running event loop; otherwise as :meth:`collect`."""
-        begin, busy_s = time.perf_counter(), self._pool.busy_s
-        groups = [GrowingGroup(self, list(members)) for _, members in groupby(specs, key=lambda spec: spec.group)]
-        largest = max((len(group.specs) for group in groups), default=1)
-        if largest > self._concurrency:
-            raise ConfigError(
-                f"a group of {largest} paths needs as many sessions, concurrency is {self._concurrency}: "
-                "raise rollout.concurrency or lower rollout.group_size"
-            )
-        waiting = deque(groups)
-        try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self._concurrency // largest, len(groups))):
-                    workers.create_task(_work(waiting))
-        except BaseExceptionGroup as error:
-            raise first_exception(error) from None
-        verdicts = [trajectory for group in groups for trajectory in group.trajectories]
-        accidents = [trajectory for group in groups for trajectory in group.accidents]
-        incomplete = tuple(group.specs[0].group for group in groups if len(group.trajectories) < len(group.specs))
-        wall_s, env_s = time.perf_counter() - begin, self._pool.busy_s - busy_s
-        return RolloutResult(verdicts, accidents, incomplete, wall_s, env_s)
-
-    def close(self) -> None:
-        """Close the environments."""
-        self._pool.close()
-
-    def __enter__(self) -> "BranchingRollout":
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-async def _work(waiting: deque["GrowingGroup"]) -> None:
-    """Play groups until none is waiting."""
-    while waiting:
-        await waiting.popleft().play()
-
-
-class GrowingGroup:
-    """One group while it is played.
 
     Attributes:
       specs: one per path of the budget.
@@ -146,14 +41,18 @@ class GrowingGroup:
       accidents: the record of attempts without one.
     """
 
-    def __init__(self, rollout: BranchingRollout, specs: list[EpisodeSpec]) -> None:
+    def __init__(
+        self, stage: Stage, specs: list[EpisodeSpec], sampler: Sampler, max_env_steps: int | None = None
+    ) -> None:
         self.specs = specs
         self.trajectories: list[Trajectory] = []
         self.accidents: list[Trajectory] = []
-        self._rollout = rollout
-        vocab_size = 0 if rollout.engine.tokenizer is None else len(rollout.engine.tokenizer)
+        self._stage = stage
+        self._sampler = sampler
+        self._max_env_steps = max_env_steps
+        vocab_size = 0 if stage.engine.tokenizer is None else len(stage.engine.tokenizer)
         seed = derive(specs[0].sampling_seed, "group")
-        self._plan = rollout.sampler.plan(len(specs), seed, vocab_size)
+        self._plan = sampler.plan(len(specs), seed, vocab_size)
         self._paths: list[Path] = []
         self._players: list[Player] = []
         self._num_lost_steps = self._num_replayed = self._num_pruned = self._num_pruned_tokens = 0
@@ -206,7 +105,7 @@ class GrowingGroup:
 
     def _make_player(self, path: Path, start: Start, spec: EpisodeSpec) -> Player:
         """Return the player of a path that begins, its session forked and its parent noted."""
-        stage, sampler, turn = self._rollout.stage, self._rollout.sampler, start.turn
+        stage, sampler, turn = self._stage, self._sampler, start.turn
         if start.parent is None:
             return Player(stage, spec)
         path.parent = start.parent if start.token is not None else self._owner(start.parent, turn)
@@ -242,7 +141,7 @@ class GrowingGroup:
         return self._num_lost_steps + sum(player.num_steps for player in self._players)
 
     def _steps_left(self) -> int:
-        limit = self._rollout.max_env_steps
+        limit = self._max_env_steps
         return 2**31 if limit is None else limit - self.num_steps
 
     def _cut_over_budget(self) -> None:
@@ -250,7 +149,7 @@ class GrowingGroup:
         live = [(path, player) for path, player in zip(self._paths, self._players, strict=True) if path.is_live]
         for path, player in live[max(0, self._steps_left()) :]:
             has_played = len(player.record.trajectory.turns) > path.start
-            reason = f"tool budget: the group's {self._rollout.max_env_steps} environment steps are spent"
+            reason = f"tool budget: the group's {self._max_env_steps} environment steps are spent"
             player.cut(Outcome.TRUNCATED if has_played else Outcome.INFRA_LOST, reason)
 
     # -- endings -----------------------------------------------------------------------------------------------------
@@ -282,7 +181,7 @@ class GrowingGroup:
         """Play a path again after an accident, from the last turn that others share with it; or give it up."""
         player.hush()
         self.accidents.append(self._close(path, player))
-        if player.spec.attempt >= self._rollout.max_retries:
+        if player.spec.attempt >= self._stage.max_retries:
             path.is_live, path.is_lost = False, True
             return
         # Who was forked inside a turn shares its beginning: the turn stays.
@@ -293,7 +192,7 @@ class GrowingGroup:
         self._num_lost_steps += player.num_steps
         self._num_replayed += player.num_replayed
         detour = player.detour if turn == path.start else None
-        again = Player(self._rollout.stage, player.spec.retry(), player if turn else None, turn, detour)
+        again = Player(self._stage, player.spec.retry(), player if turn else None, turn, detour)
         self._players[path.number] = again
 
     def _close(self, path: Path, player: Player) -> Trajectory:
@@ -303,7 +202,7 @@ class GrowingGroup:
         if path.parent is not None:
             trajectory.parent = BranchPoint(self.specs[path.parent].id, path.start)
         trajectory.extra["branching"] = {
-            "sampler": self._rollout.sampler.name,
+            "sampler": self._sampler.name,
             "number": path.number,
             "token": path.token,
             "decisions": path.decisions,
@@ -311,7 +210,7 @@ class GrowingGroup:
                 "budget": len(self.specs),
                 "env_steps": self.num_steps,
                 "replayed_env_steps": self._num_replayed + sum(player.num_replayed for player in self._players),
-                "max_env_steps": self._rollout.max_env_steps,
+                "max_env_steps": self._max_env_steps,
                 "pruned": self._num_pruned,
                 "pruned_tokens": self._num_pruned_tokens,
                 **self._plan.notes,
