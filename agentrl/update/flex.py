@@ -6,25 +6,33 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
+from torch.nn.attention.flex_attention import AuxRequest, BlockMask, create_block_mask, flex_attention
+
+from agentrl.engines.dense import Extras
 
 
-def ancestor_mask(ends_U: Tensor) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """Return the mask function of a trie: k is in the past of q iff k <= q < ends[k].
+def ancestor_mask(
+    ends_U: Tensor, depths_U: Tensor, window: int | None = None
+) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Return the mask function of a trie: k is in the past of q iff k <= q < ends[k], and less than a window above it.
 
-    ``ends_U`` is that of `agentrl.update.tree.Trie`, whose depth-first order makes descendants an interval.
+    ``ends_U`` and ``depths_U`` are those of `agentrl.update.tree.Trie`, whose depth-first order makes descendants an
+    interval.
     """
 
     def in_past(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return (k <= q) & (q < ends_U[k])
 
-    return in_past
+    def in_window(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
+        return in_past(batch, head, q, k) & (depths_U[q] - depths_U[k] < window)
+
+    return in_past if window is None else in_window
 
 
-def block_mask(ends_U: Tensor) -> BlockMask:
-    """Return which blocks of (queries, keys) hold a pair where the key is in the query's past."""
-    size = len(ends_U)
-    return create_block_mask(ancestor_mask(ends_U), B=None, H=None, Q_LEN=size, KV_LEN=size, device=str(ends_U.device))
+def block_mask(ends_U: Tensor, depths_U: Tensor, window: int | None = None) -> BlockMask:
+    """Return which blocks of (queries, keys) hold a pair where the query sees the key."""
+    size, mask = len(ends_U), ancestor_mask(ends_U, depths_U, window)
+    return create_block_mask(mask, B=None, H=None, Q_LEN=size, KV_LEN=size, device=str(ends_U.device))
 
 
 @cache
@@ -32,8 +40,28 @@ def _compiled() -> Any:
     return torch.compile(flex_attention, dynamic=True)
 
 
-def attention(query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None) -> Tensor:
-    """Query (1, H, U, D), key and value (1, Hkv, U, D) -> (1, U, H, D)."""
+def attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: BlockMask, scale: float | None, extras: Extras | None = None
+) -> Tensor:
+    """Query (1, H, U, D), key and value (1, Hkv, U, D) -> (1, U, H, D); the mask holds the window of ``extras``."""
     kernel = _compiled() if query.is_cuda else flex_attention  # uncompiled it makes the whole matrix: for tests
-    output: Tensor = kernel(query, key, value, block_mask=mask, scale=scale, enable_gqa=query.shape[1] != key.shape[1])
-    return output.transpose(1, 2)
+    extras = extras or Extras()
+    modifier = None if extras.softcap is None else capped(extras.softcap)
+    is_grouped = query.shape[1] != key.shape[1]
+    arguments = {"score_mod": modifier, "block_mask": mask, "scale": scale, "enable_gqa": is_grouped}
+    if extras.sinks_H is None:
+        output: Tensor = kernel(query, key, value, **arguments)
+        return output.transpose(1, 2)
+    output, aux = kernel(query, key, value, return_aux=AuxRequest(lse=True), **arguments)
+    # a sink is one more score in the normaliser: exp(z) / (exp(z) + exp(sink))
+    kept = torch.sigmoid(aux.lse - extras.sinks_H.to(aux.lse.dtype)[None, :, None])
+    return (output * kept[..., None].to(output.dtype)).transpose(1, 2)
+
+
+def capped(softcap: float) -> Callable[..., Tensor]:
+    """Return the modifier of scores s: softcap · tanh(s / softcap)."""
+
+    def modify(score: Tensor, _batch: Tensor, _head: Tensor, _q: Tensor, _k: Tensor) -> Tensor:
+        return softcap * torch.tanh(score / softcap)
+
+    return modify

@@ -7,7 +7,7 @@ Sequences that begin alike can be merged first: then the row holds every token t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,9 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from agentrl.engines.dense import Extras
 from agentrl.update import flex
+from agentrl.update.dense_attention import merged_dense, packed_dense
 from agentrl.update.settings import Precision
 from agentrl.update.tree import Part, Trie
 from agentrl.update.tree_attention import give, take, tree_attention
@@ -38,15 +40,20 @@ class Packing:
       positions_L: position of each token inside its sequence.
       groups: for sequences of similar length, the index in the row of each token, (S, K), 0 where there is none.
       order_L: for each token, its index in the concatenation of the flattened groups.
+      runs: length of each sequence, or run.
+      longest: tokens of the longest sequence.
+      ends_L: for each token, the number of the first token after those that have it in their past.
       parts: what tokens of merged sequences see beyond their own run.
-      block_mask: the same for the kernel of the GPU; None on CPU and where nothing is merged.
     """
 
     positions_L: Tensor
     groups: tuple[Tensor, ...]
     order_L: Tensor
+    runs: tuple[int, ...]
+    longest: int
+    ends_L: Tensor
     parts: tuple[Part, ...] = ()
-    block_mask: Any = None
+    _masks: dict[int | None, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, lengths_S: Sequence[int], device: torch.device | str = "cpu") -> "Packing":
@@ -63,16 +70,23 @@ class Packing:
             order[index[inside]] = offset + np.flatnonzero(inside)
             groups.append(torch.as_tensor(index, device=device))
             offset += index.size
-        return cls(torch.as_tensor(positions, device=device), tuple(groups), torch.as_tensor(order, device=device))
+        ends = np.repeat(starts + lengths, lengths)
+        positions_L, order_L, ends_L = (torch.as_tensor(x, device=device) for x in (positions, order, ends))
+        return cls(positions_L, tuple(groups), order_L, tuple(lengths.tolist()), int(max(lengths, default=0)), ends_L)
 
     @classmethod
     def of_trie(cls, trie: Trie, device: torch.device | str = "cpu") -> "Packing":
         """Lay out merged sequences."""
-        block_mask = None
-        if trie.parts and torch.device(device).type == "cuda":
-            block_mask = flex.block_mask(torch.as_tensor(trie.ends_U, device=device))
-        positions = torch.as_tensor(trie.depths_U, device=device)
-        return replace(cls.of(trie.runs, device), positions_L=positions, parts=trie.parts, block_mask=block_mask)
+        runs = cls.of(trie.runs, device)
+        depths_L, ends_L = (torch.as_tensor(x, device=device) for x in (trie.depths_U, trie.ends_U))
+        longest = max(map(len, trie.nodes), default=0)
+        return cls(depths_L, runs.groups, runs.order_L, runs.runs, longest, ends_L, trie.parts)
+
+    def mask(self, window: int | None) -> Any:
+        """Return what tokens see, at most ``window`` of it, for the kernel of the GPU."""
+        if window not in self._masks:
+            self._masks[window] = flex.block_mask(self.ends_L, self.positions_L, window)
+        return self._masks[window]
 
 
 def _similar(lengths_S: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
@@ -90,21 +104,28 @@ def _packed_attention(
     """Causal attention inside each sequence. Query (1, H, L, D), key and value (1, Hkv, L, D) -> (1, L, H, D)."""
     heads, width = query.shape[1], query.shape[3]
     query, key = query.to(value.dtype), key.to(value.dtype)  # under autocast the rotation has widened them
-    if packing.block_mask is not None:
-        return flex.attention(query, key, value, packing.block_mask, kwargs.get("scaling")), None
+    extras = Extras.of(kwargs)
+    is_plain = not extras.needed(packing.longest)
+    if query.is_cuda and not (is_plain and not packing.parts):
+        mask = packing.mask(None if is_plain else extras.window)
+        return flex.attention(query, key, value, mask, kwargs.get("scaling"), extras), None
     repeats = heads // key.shape[1]
     if repeats > 1:  # enable_gqa falls off the fused path on CPU
         key, value = key.repeat_interleave(repeats, dim=1), value.repeat_interleave(repeats, dim=1)
     query_LHD, key_LHD, value_LHD = (x[0].transpose(0, 1) for x in (query, key, value))
     scale = kwargs.get("scaling") or width**-0.5
-    if packing.parts:
-        groups, order_L, parts = packing.groups, packing.order_L, packing.parts
+    groups, order_L, parts = packing.groups, packing.order_L, packing.parts
+    if parts and (not is_plain or value.shape[3] != width):  # the kernel below wants equal widths
+        return merged_dense(query_LHD, key_LHD, value_LHD, packing.runs, parts, scale, extras)[None], None
+    if not is_plain:
+        return packed_dense(query_LHD, key_LHD, value_LHD, groups, order_L, scale, extras)[None], None
+    if parts:
         return tree_attention(query_LHD, key_LHD, value_LHD, groups, order_L, parts, scale)[None], None
     outputs_SHKD = []
-    for index_SK in packing.groups:
+    for index_SK in groups:
         q_SHKD, k_SHKD, v_SHKD = (take(x_LHD, index_SK) for x_LHD in (query_LHD, key_LHD, value_LHD))
         outputs_SHKD.append(scaled_dot_product_attention(q_SHKD, k_SHKD, v_SHKD, is_causal=True, scale=scale))
-    return give(outputs_SHKD, packing.order_L)[None], None
+    return give(outputs_SHKD, order_L)[None], None
 
 
 AttentionInterface.register(NAME, _packed_attention)

@@ -157,7 +157,7 @@ def test_attention_is_softmax_under_the_mask(seed: int) -> None:
 @pytest.mark.filterwarnings("ignore:flex_attention called without torch.compile")
 def test_the_kernel_of_the_gpu_has_the_same_mask(num_kv_heads: int) -> None:
     trie = Trie.of(random_forest(2))
-    packing, mask = Packing.of_trie(trie), flex.block_mask(torch.as_tensor(trie.ends_U))
+    packing, mask = Packing.of_trie(trie), flex.block_mask(*map(torch.as_tensor, (trie.ends_U, trie.depths_U)))
     rng = seeding.generator(0, "flex")
     size = len(trie.ids_U)
     query, key, value = (
