@@ -5,6 +5,7 @@ the families below the same pass, over the model's own parameters (nothing is co
 written out with fused normalisation and rotation. Any other model runs through its own modules.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +15,16 @@ from torch.nn import Linear
 from torch.nn.functional import linear, rms_norm, silu
 from transformers import LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
+from agentrl.engines.packed import Packed
 from agentrl.engines.slots import SlotCache, Window
 
 _FAMILY = (LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 
 _Affine = tuple[Tensor, Tensor | None]
 """Weight and bias."""
+
+_Rotation = tuple[Tensor, Tensor]
+"""Cosines and signed sines of each token, (N, 1, D)."""
 
 
 def _affine(module: Any) -> _Affine:
@@ -87,39 +92,63 @@ class LeanModel:
                 return False
         return True
 
-    def __call__(self, ids_BT: Tensor, window: Window) -> Tensor:
-        """Return the scores after each row's last column, (B, V)."""
-        hidden = self._inner.embed_tokens(ids_BT)
-        positions_BT = window.positions_BT.clamp(max=self._cache.max_context - 1)
-        cos, sin = self._inner.rotary_emb(hidden, positions_BT)
+    def __call__(self, windows: Sequence[Window], *, samples: bool = True) -> Tensor | None:
+        """Compute the tokens of all windows side by side; of the last layer, for most only keys and values.
+
+        Args:
+          windows: new tokens. If the last is to be sampled from it has one token a row.
+          samples: return the scores after the tokens of the last window, (B, V).
+        """
+        packed = Packed(windows)
+        hidden = self._inner.embed_tokens(packed.ids_N)
+        cos, sin = (part[0] for part in self._inner.rotary_emb(hidden, packed.positions_N[None]))
         half = sin.shape[-1] // 2
         # x1, x2 -> x1 cos - x2 sin, x2 cos + x1 sin: the halves change places, and the first sine its sign.
         signed_sin = torch.cat([-sin[..., :half], sin[..., half:]], dim=-1)
-        rotation = cos[:, :, None], signed_sin[:, :, None]
+        rotation = cos[:, None], signed_sin[:, None]
         for index, layer in enumerate(self._layers):
-            hidden = hidden + self._attention(index, layer, self._norm(hidden, layer.input_norm), rotation)
-            normed = self._norm(hidden, layer.post_norm)
-            hidden = hidden + linear(silu(linear(normed, *layer.gate)) * linear(normed, *layer.up), *layer.down)
-        return linear(self._norm(hidden[:, -1], self._inner.norm.weight), *self._head)
+            normed = self._norm(hidden, layer.input_norm)
+            self._write(index, layer, normed, rotation, packed)
+            if index < len(self._layers) - 1:
+                hidden = self._advance(layer, hidden, self._attention(index, layer, normed, rotation, packed))
+        if not samples:
+            return None
+        last = packed.last
+        rotation = rotation[0][last], rotation[1][last]
+        attended = self._attention(index, layer, normed[last], rotation, Packed(windows[-1:]))
+        hidden = self._advance(layer, hidden[last], attended)
+        return linear(self._norm(hidden, self._inner.norm.weight), *self._head)
 
-    def _attention(self, index: int, layer: _Layer, hidden: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-        """Attend in layer ``index``: (B, T, hidden) -> (B, T, hidden)."""
-        shape = (*hidden.shape[:2], -1, self._head_width)
-        query = linear(hidden, *layer.query).view(shape)
-        key = linear(hidden, *layer.key).view(shape)
-        value = linear(hidden, *layer.value).view(shape)
-        if layer.query_norm is not None and layer.key_norm is not None:
-            query, key = self._norm(query, layer.query_norm), self._norm(key, layer.key_norm)
-        query, key = _rotate(query, rotation), _rotate(key, rotation)
-        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        out = self._cache.attend(query, key, value, index, self._head_width**-0.5)
-        return linear(out.transpose(1, 2).flatten(2), *layer.output)
+    def _write(self, index: int, layer: _Layer, hidden: Tensor, rotation: _Rotation, packed: Packed) -> None:
+        """Cache keys and values of layer ``index``."""
+        key = self._norm(self._heads(hidden, layer.key), layer.key_norm)
+        value = self._heads(hidden, layer.value)
+        self._cache.write(index, packed.slots_N, packed.places_N, _rotate(key, rotation), value)
 
-    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return rms_norm(x, weight.shape, weight, self._eps)
+    def _attention(self, index: int, layer: _Layer, hidden: Tensor, rotation: _Rotation, packed: Packed) -> Tensor:
+        """Attend in layer ``index``: (N, hidden) -> (N, hidden)."""
+        query = _rotate(self._norm(self._heads(hidden, layer.query), layer.query_norm), rotation)
+        scale = self._head_width**-0.5
+        outs = [
+            packed.tokens(number, self._cache.attend(window, index, packed.rows(number, query), scale))
+            for number, window in enumerate(packed.windows)
+        ]
+        return linear(outs[0] if len(outs) == 1 else torch.cat(outs), *layer.output)
+
+    def _advance(self, layer: _Layer, hidden: Tensor, attended: Tensor) -> Tensor:
+        """Return the layer's output, given that of its attention."""
+        hidden = hidden + attended
+        normed = self._norm(hidden, layer.post_norm)
+        return hidden + linear(silu(linear(normed, *layer.gate)) * linear(normed, *layer.up), *layer.down)
+
+    def _heads(self, hidden: Tensor, projection: _Affine) -> Tensor:
+        return linear(hidden, *projection).view(len(hidden), -1, self._head_width)
+
+    def _norm(self, x: Tensor, weight: Tensor | None) -> Tensor:
+        return x if weight is None else rms_norm(x, weight.shape, weight, self._eps)
 
 
-def _rotate(x_BTHD: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+def _rotate(x_NHD: Tensor, rotation: _Rotation) -> Tensor:
     """Rotate position-wise (RoFormer, arXiv:2104.09864, Eq. 34, in the half-split layout of Llama's weights)."""
     cos, signed_sin = rotation
-    return torch.addcmul(x_BTHD * cos, x_BTHD.roll(x_BTHD.shape[-1] // 2, dims=-1), signed_sin)
+    return torch.addcmul(x_NHD * cos, x_NHD.roll(x_NHD.shape[-1] // 2, dims=-1), signed_sin)

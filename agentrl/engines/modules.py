@@ -1,6 +1,7 @@
 """Any causal language model with full attention, run by its own unmodified modules over a slot cache."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
@@ -22,24 +23,29 @@ class ModuleModel:
         self._cache = cache
         self._cache_argument = cache_argument(model)
 
-    def __call__(self, ids_BT: Tensor, window: Window) -> Tensor:
-        """Return the scores after each row's last column, (B, V)."""
+    def __call__(self, windows: Sequence[Window], *, samples: bool = True) -> Tensor | None:
+        """Compute one window after the other; return the scores after each row's last column in the last, (B, V).
+
+        See :meth:`agentrl.engines.lean.LeanModel.__call__`; the scores cost little, so they are computed either way.
+        """
         config = self._model.config
         before = config._attn_implementation
         config._attn_implementation = ATTENTION
         try:
-            output = self._model(
-                input_ids=ids_BT,
-                position_ids=window.positions_BT.clamp(max=self._cache.max_context - 1),
-                attention_mask=window.mask_B1TS,
-                use_cache=True,
-                logits_to_keep=1,
-                **{self._cache_argument: self._cache},
-            )
+            for window in windows:
+                self._cache.window = window
+                output = self._model(
+                    input_ids=window.ids_BT,
+                    position_ids=window.positions_BT.clamp(max=self._cache.max_context - 1),
+                    attention_mask=window.mask_B1TS,
+                    use_cache=True,
+                    logits_to_keep=1,
+                    **{self._cache_argument: self._cache},
+                )
         finally:
             config._attn_implementation = before
         logits: Tensor = output.logits[:, -1]
-        return logits
+        return logits if samples else None
 
 
 def cache_argument(model: Any) -> str:

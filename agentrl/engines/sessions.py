@@ -29,20 +29,19 @@ class Session:
         """A turn is being sampled."""
         return self.request is not None
 
-    @property
-    def own_length(self) -> int:
-        """Positions in the slot."""
-        return self.length - self.prefix.length
-
 
 @dataclass(slots=True, eq=False)
 class Request:
-    """One turn: feed ``fed``, then sample from ``start`` cached positions on, until there are ``end``."""
+    """One turn: feed what is new, then sample from ``start`` cached positions on, until there are ``end``."""
 
     session: Session
-    fed: NDArray[np.int64]
     start: int
     end: int
     rule: int
     params: SamplingParams
     future: "asyncio.Future[Completion]"
+
+    @property
+    def fed(self) -> NDArray[np.int64]:
+        """The ids between the cached and the pending one, before the turn begins."""
+        return self.session.ids[self.session.length : self.start]

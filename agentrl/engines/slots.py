@@ -3,6 +3,8 @@
 Axes: ``_B`` rows of one forward pass, ``T`` new tokens a row, ``S`` context positions read, ``H`` heads, ``D`` width.
 """
 
+import math
+import mmap
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +42,14 @@ def rows_of(slots: NDArray[np.int64], device: torch.device, *, max_gap: float = 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What one forward pass writes to and reads from the cache.
+    """New tokens of some slots, and what they write to and read from the cache.
 
     Attributes:
       rows: the slots, in the order of the batch.
       slots_B1: the same as indices, shape (B, 1).
-      positions_BT: where each new token lies in its session; ``max_context`` marks padding, shape (B, T).
+      ids_BT: the new tokens, padded on the right.
+      real_N: which of the B · T columns are not padding; None: all.
+      positions_BT: where each lies in its session; ``max_context`` marks padding, shape (B, T).
       places_BT: where it lies in its slot: the same, unless the session has a prefix.
       context: S, the number of leading places that are read.
       mask_B1TS: what is added to the attention scores: 0 for positions up to the token's own, else -inf. Where
@@ -55,6 +59,8 @@ class Window:
 
     rows: Rows
     slots_B1: Tensor
+    ids_BT: Tensor
+    real_N: Tensor | None
     positions_BT: Tensor
     places_BT: Tensor
     context: int
@@ -66,7 +72,8 @@ class SlotCache:
     """The KV cache of a fixed number of sessions, (slots, Hkv, max_context + 1, D) per layer.
 
     It stands where transformers expects a ``Cache``: a model's attention calls :meth:`update`. Layers are allocated
-    when first written, so widths may differ between them. The last position is scratch: padding is written there.
+    when first written, so widths may differ between them, and on CPU they take memory as positions are written. The
+    last position is scratch: padding is written there.
 
     Args:
       num_slots: sessions held at a time.
@@ -83,15 +90,25 @@ class SlotCache:
         self._dtype = dtype
         self._slots = torch.arange(num_slots, device=device)
         self._grid = torch.arange(max_context, device=device)
-        self._window: Window | None = None
+        self.window: Window | None = None
+        """What :meth:`update` writes and reads."""
 
     @property
     def position_bytes(self) -> int:
         """Memory of one position in all layers; 0 before the first pass."""
         return sum(tensor[0, :, 0].nbytes for tensor in (*self.keys, *self.values))
 
-    def open_window(self, rows: Rows, positions_BT: Tensor, context: int, shared: SharedRows | None = None) -> Window:
-        """Say where the next forward pass writes and reads; it holds until the next call."""
+    def window_of(
+        self,
+        rows: Rows,
+        ids_BT: Tensor,
+        positions_BT: Tensor,
+        context: int,
+        *,
+        real_N: Tensor | None = None,
+        shared: SharedRows | None = None,
+    ) -> Window:
+        """Return where tokens at these positions of the sessions in ``rows`` are written and what they read."""
         places_BT = positions_BT
         if shared is not None:
             places_BT = torch.where(
@@ -102,38 +119,45 @@ class SlotCache:
             absent = self._grid[: shared.width] >= shared.lengths_B[:, None, None, None]
             hidden = torch.cat([absent.expand(*hidden.shape[:3], -1), hidden], dim=-1)
         mask = torch.zeros(hidden.shape, dtype=self._dtype, device=hidden.device).masked_fill_(hidden, -torch.inf)
-        self._window = Window(rows, self._slots[rows][:, None], positions_BT, places_BT, context, mask, shared)
-        return self._window
+        slots_B1 = self._slots[rows][:, None]
+        return Window(rows, slots_B1, ids_BT, real_N, positions_BT, places_BT, context, mask, shared)
 
     def update(
         self, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         """Write the new keys and values of ``layer``; return all that the window reads, (B, Hkv, [P +] S, D) each."""
-        window, keys, values = self._write(key_BHTD, value_BHTD, layer)
+        window = self.window
+        assert window is not None, "a forward pass without a window"
+        keys, values = key_BHTD.transpose(1, 2), value_BHTD.transpose(1, 2)
+        self.write(layer, window.slots_B1, window.places_BT, keys, values)
+        return self._read(layer, window)
+
+    def write(self, layer: int, slots: Tensor, places: Tensor, keys: Tensor, values: Tensor) -> None:
+        """Write keys and values (..., Hkv, D) of ``layer`` to these slots and places (...)."""
+        if layer == len(self.keys):
+            self._allocate(keys, values)
+        self.keys[layer][slots, :, places] = keys
+        self.values[layer][slots, :, places] = values
+
+    def attend(self, window: Window, layer: int, query: Tensor, scale: float) -> Tensor:
+        """Attend from query (B, H, T, D) to all that the window reads of ``layer``; return (B, H, T, D)."""
+        shared = window.shared
+        if shared is not None and (query.shape[2] == 1 or query.device.type == "cpu"):
+            own_mask = window.mask_B1TS[..., shared.width :]
+            keys, values = self._own(layer, window)
+            ways = shared.attend if query.shape[2] == 1 else shared.attend_many
+            return ways(layer, query, keys, values, own_mask, scale)
+        return attend(query, *self._read(layer, window), window.mask_B1TS, scale)
+
+    def _read(self, layer: int, window: Window) -> tuple[Tensor, Tensor]:
+        """Return what the window reads, copies of shared positions in front."""
+        keys, values = self._own(layer, window)
         return (keys, values) if window.shared is None else window.shared.gather(layer, keys, values)
 
-    def attend(self, query: Tensor, key_BHTD: Tensor, value_BHTD: Tensor, layer: int, scale: float) -> Tensor:
-        """Write the new keys and values of ``layer``; attend from query (B, H, T, D) to all that the window reads."""
-        window, keys, values = self._write(key_BHTD, value_BHTD, layer)
-        if window.shared is not None:
-            own_mask = window.mask_B1TS[..., window.shared.width :]
-            if query.shape[2] == 1:
-                return window.shared.attend(layer, query, keys, values, own_mask, scale)
-            if query.device.type == "cpu":
-                return window.shared.attend_many(layer, query, keys, values, own_mask, scale)
-            keys, values = window.shared.gather(layer, keys, values)
-        return attend(query, keys, values, window.mask_B1TS, scale)
-
-    def _write(self, key_BHTD: Tensor, value_BHTD: Tensor, layer: int) -> tuple[Window, Tensor, Tensor]:
-        """Write the new keys and values; return the window and what it reads of the slots."""
-        assert self._window is not None, "a forward pass without an open window"
-        if layer == len(self.keys):
-            self._allocate(key_BHTD, value_BHTD)
-        window = self._window
-        keys, values = self.keys[layer], self.values[layer]
-        keys[window.slots_B1, :, window.places_BT] = key_BHTD.transpose(1, 2)
-        values[window.slots_B1, :, window.places_BT] = value_BHTD.transpose(1, 2)
-        return window, keys[window.rows, :, : window.context], values[window.rows, :, : window.context]
+    def _own(self, layer: int, window: Window) -> tuple[Tensor, Tensor]:
+        """Return what the window reads of the slots."""
+        where = (window.rows, slice(None), slice(window.context))
+        return self.keys[layer][where], self.values[layer][where]
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Copy the first ``length`` positions of slot ``source`` over those of slot ``target``."""
@@ -154,10 +178,22 @@ class SlotCache:
             tensor[slot, :, : held - length] = tensor[slot, :, length:held].clone()
         return block
 
-    def _allocate(self, key_BHTD: Tensor, value_BHTD: Tensor) -> None:
-        for tensors, like in ((self.keys, key_BHTD), (self.values, value_BHTD)):
-            shape = (self.num_slots, like.shape[1], self.max_context + 1, like.shape[3])
-            tensors.append(torch.zeros(shape, dtype=like.dtype, device=like.device))
+    def _allocate(self, keys: Tensor, values: Tensor) -> None:
+        for tensors, like in ((self.keys, keys), (self.values, values)):
+            shape = (self.num_slots, like.shape[-2], self.max_context + 1, like.shape[-1])
+            tensors.append(_untouched_zeros(shape, like))
+
+
+def _untouched_zeros(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return zeros with the dtype and device of ``like``, on CPU without touching their memory.
+
+    What is masked must still be finite, since 0 · NaN is NaN. Fresh pages of the system read as zeros and take memory
+    when they are written to; NumPy would ask for huge ones, of which a slot in use touches too much.
+    """
+    if like.device.type != "cpu":
+        return torch.zeros(shape, dtype=like.dtype, device=like.device)
+    pages = mmap.mmap(-1, math.prod(shape) * like.element_size())
+    return torch.frombuffer(pages, dtype=like.dtype).view(shape)
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask_B1TS: Tensor, scale: float | None) -> Tensor:

@@ -1,9 +1,9 @@
 """Continuous batching over sessions for any causal language model that transformers loads.
 
 Every session owns a slot of a preallocated KV cache, which it keeps across turns: a new turn computes only what it
-adds. A session is always *cached positions plus one pending token*: prefilling feeds all new tokens but the last,
-and the decoding step feeds the pending token of every running session and samples the next one. So there is one
-place that samples, and a session that begins a turn is no different from one in the middle of it.
+adds. A session is always *cached positions plus one pending token*: a step feeds all new tokens but the last of the
+turns that begin, and in the same pass the pending token of every running session, to sample the next one. So there is
+one place that samples, and a session that begins a turn is no different from one in the middle of it.
 """
 
 import asyncio
@@ -23,9 +23,10 @@ from agentrl.engines.handles import Handles, room_after
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel, refuse_unsupported
 from agentrl.engines.prefixes import NO_PREFIX, SharedRows
+from agentrl.engines.prompts import Prompts
 from agentrl.engines.sampling import Mix, sample
 from agentrl.engines.sessions import Request, Session
-from agentrl.engines.slots import Rows, SlotCache, rows_of
+from agentrl.engines.slots import Rows, SlotCache, Window, rows_of
 from agentrl.engines.state import SlotState, TurnStart
 from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
 from agentrl.errors import EngineError
@@ -35,6 +36,9 @@ from agentrl.types import StopReason
 # A decoding batch may carry idle rows between running ones, since a gathered copy of the cache costs more, until
 # they are half of it.
 _MAX_GAP = 2.0
+
+# Fewer common ids of two prompts are computed twice: less than what copying them, or waiting for a step, takes.
+_MIN_COMMON = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +55,36 @@ class _Batch:
     shared: SharedRows | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Ids that a session is fed, from position ``begin`` on."""
+
+    session: Session
+    begin: int
+    ids: NDArray[np.int64]
+
+
+def _groups(pieces: list[_Piece], limit: int) -> Iterator[list[_Piece]]:
+    """Yield pieces of about equal length together, of at most ``limit`` padded tokens."""
+    pieces = sorted(pieces, key=lambda piece: len(piece.ids), reverse=True)
+    while pieces:
+        longest = len(pieces[0].ids)
+        # Much shorter rows wait for a group of their own: padding them costs more than another window.
+        group = [piece for piece in pieces[: max(1, limit // longest)] if 2 * len(piece.ids) >= longest]
+        pieces = pieces[len(group) :]
+        yield group
+
+
 class TransformersEngine:
     """An :class:`~agentrl.engines.base.Engine` around a transformers model that it shares with the trainer.
 
     A background task steps the batch while requests are there and ends when none is left, so nothing needs closing
-    and each ``asyncio.run`` finds the engine idle. A step either prefills all waiting turns or samples one token for
-    all running ones; between steps the event loop runs the environments. Waiting rows are prefilled once they have
-    been idle for ``prefill_patience`` steps of the running batch in sum: what their waiting costs then equals what
-    interrupting the others costs.
+    and each ``asyncio.run`` finds the engine idle. A step samples one token for all running turns; between steps the
+    event loop runs the environments. Waiting turns are fed in the pass of a step, which they then run in, once they
+    have been idle for ``prefill_patience`` steps of the running batch in sum.
+
+    What the first prompts of open sessions have in common (a group's prompt, a system message) is computed once: who
+    begins as another did takes over its keys and values as a fork would.
 
     Args:
       model: a causal LM with full attention in all layers (``transformers.PreTrainedModel``, or peft's wrapper).
@@ -69,6 +95,7 @@ class TransformersEngine:
       prefill_tokens: most (padded) tokens in one prefilling pass.
       min_shared: a fork shares its parent's keys and values if as many positions are not shared yet, and copies
         fewer. None: if sharing is likely to be faster. Models that do not run lean always copy.
+      share_prompts: compute what the first prompts of open sessions have in common once; forks are not concerned.
       use_lean: run Llama-like models by :class:`~agentrl.engines.lean.LeanModel` instead of their own modules.
       device: moves the model there; by default it stays where it is.
 
@@ -86,6 +113,7 @@ class TransformersEngine:
         prefill_patience: float = 0.5,
         prefill_tokens: int = 4096,
         min_shared: int | None = None,
+        share_prompts: bool = True,
         use_lean: bool = True,
         device: torch.device | str | None = None,
     ) -> None:
@@ -109,6 +137,8 @@ class TransformersEngine:
         self._task: asyncio.Task[None] | None = None
         self._policy_version = 0
         self._min_shared = min_shared
+        self._share_prompts = share_prompts
+        self._prompts = Prompts()
         self._use_lean = use_lean
         self._forward: LeanModel | ModuleModel = ModuleModel(self._model, self._cache)
 
@@ -144,11 +174,7 @@ class TransformersEngine:
     def kv_bytes(self) -> int:
         """Memory of the keys and values that open sessions hold: what is shared counts once."""
         blocks = {piece.block for session in self._sessions for piece in session.prefix.pieces}
-        own = 0
-        for session in self._sessions:
-            is_running = self._running.get(session.slot) is session.request is not None
-            length = int(self._state.host_lengths_K[session.slot]) if is_running else session.length
-            own += length - session.prefix.length
+        own = sum(self._num_cached(session) - session.prefix.length for session in self._sessions)
         return own * self._cache.position_bytes + sum(block.num_bytes for block in blocks)
 
     # -- sessions ------------------------------------------------------------------------------------------------
@@ -183,19 +209,30 @@ class TransformersEngine:
         handle = self.open(seed)
         child = self._sessions[handle]
         # The last id is pending, as after a turn, so it need not be cached: the next turn feeds it.
-        child.ids, child.length = parent.ids[:held], max(0, held - 1)
-        self._share(parent, child.length - parent.prefix.length)
-        child.prefix = parent.prefix.cut(child.length)
-        self._cache.copy(parent.slot, child.slot, child.length - child.prefix.length)
-        self._state.place(child.slot, child.length)
+        child.ids = parent.ids[:held]
+        self._inherit(parent, child, max(0, held - 1))
         return handle
+
+    def _inherit(self, parent: Session, child: Session, length: int) -> None:
+        """Let an empty session begin with the first ``length`` cached positions of another."""
+        self._share(parent, length - parent.prefix.length)
+        child.prefix, child.length = parent.prefix.cut(length), length
+        self._cache.copy(parent.slot, child.slot, length - child.prefix.length)
+        self._state.place(child.slot, length)
 
     def _share(self, session: Session, count: int) -> None:
         """Freeze the first ``count`` positions in the slot of ``session``, if they are enough to share."""
         if count < 1 or not isinstance(self._forward, LeanModel):
             return
         if self._cache.worth_sharing(count) if self._min_shared is None else count >= self._min_shared:
-            session.prefix = session.prefix.extended(self._cache.freeze(session.slot, count, session.own_length))
+            held = self._num_cached(session) - session.prefix.length
+            session.prefix = session.prefix.extended(self._cache.freeze(session.slot, count, held))
+            self._batch = None
+
+    def _num_cached(self, session: Session) -> int:
+        """Return how many positions of a session are cached, in the middle of a turn as well."""
+        is_running = self._running.get(session.slot) is session.request is not None
+        return int(self._state.host_lengths_K[session.slot]) if is_running else session.length
 
     def release(self, session: int) -> None:
         """Forget a session; a turn it is sampling is cancelled.
@@ -208,6 +245,7 @@ class TransformersEngine:
             released.request.future.cancel()
             self._drop(released.request)
         del self._sessions[session]
+        self._prompts.discard(released)
         heapq.heappush(self._free, released.slot)
 
     async def generate(self, session: int, new_ids: NDArray[np.int32], params: SamplingParams) -> Completion:
@@ -235,7 +273,7 @@ class TransformersEngine:
         rule = self._rules.index(params)
         future = asyncio.get_running_loop().create_future()
         session.ids = np.concatenate([session.ids, ids])
-        request = Request(session, session.ids[session.length : -1], start, end, rule, params, future)
+        request = Request(session, start, end, rule, params, future)
         session.request = request
         self._waiting.append(request)
         return request
@@ -273,12 +311,14 @@ class TransformersEngine:
 
     @torch.no_grad()
     def _step(self) -> None:
+        """Sample one token for every running session, among them, after enough patience, those that wait."""
         self._idle_steps += len(self._waiting)
+        passes: list[list[Window]] = [[]]
         if self._waiting and self._idle_steps >= self._prefill_patience * len(self._running):
-            waiting, self._waiting, self._idle_steps = self._waiting, [], 0
-            self._prefill(waiting)
-        else:
-            self._decode()
+            passes = self._join()
+        for windows in passes[:-1]:
+            self._forward(windows, samples=False)
+        self._decode(passes[-1])
 
     def _abandon(self, error: Exception | None) -> None:
         """Fail (or without an error cancel) every request; their sessions are lost."""
@@ -293,6 +333,7 @@ class TransformersEngine:
                 request.future.set_exception(failure)
         for request in (*self._waiting, *self._running.values()):
             request.session.is_lost = True
+            self._prompts.discard(request.session)
             self._drop(request)
 
     def _drop(self, request: Request) -> None:
@@ -306,68 +347,95 @@ class TransformersEngine:
         elif request in self._waiting:
             self._waiting.remove(request)
 
-    # -- prefilling ----------------------------------------------------------------------------------------------
+    # -- beginning turns -----------------------------------------------------------------------------------------
 
-    def _prefill(self, requests: list[Request]) -> None:
-        """Compute keys and values of everything that ``requests`` feed, then let them decode."""
-        for request in requests:
-            self._running[request.session.slot] = request
-        # Rows with and without a prefix apart: side by side, each would be padded by what only the others have.
-        forked = [request for request in requests if request.session.prefix.pieces]
-        plain = [request for request in requests if not request.session.prefix.pieces]
-        for kind in (plain, forked):
-            fed = sorted((r for r in kind if len(r.fed)), key=lambda r: len(r.fed), reverse=True)
-            self._prefill_kind(fed)
-        turns = []
-        for request in requests:
+    def _join(self) -> list[list[Window]]:
+        """Let waiting requests run; return what has to be fed first, the windows of each pass.
+
+        A request whose prompt begins as another's that is fed just now waits for it.
+        """
+        joined, later, feeding = [], [], Prompts()
+        for request in self._waiting:
             session = request.session
+            if session.length == 0 and self._share_prompts:
+                donor, common = self._prompts.closest(session.ids)
+                if feeding.closest(session.ids)[1] >= common + _MIN_COMMON:
+                    later.append(request)
+                    continue
+                if donor is not None and common >= _MIN_COMMON:
+                    self._inherit(donor, session, common)
+                feeding.add(session)
+            joined.append(request)
+        self._prompts.update(feeding)
+        self._waiting = later
+        self._idle_steps = self._idle_steps if later else 0
+        fed = [_Piece(request.session, request.session.length, request.fed) for request in joined]
+        turns = []
+        for request in joined:
+            session = request.session
+            self._running[session.slot] = request
             session.length = request.start
             pending = int(session.ids[-1])
             turns.append(TurnStart(session.slot, pending, request.start, request.end, request.rule, request.params))
         self._state.start(turns)
-        self._batch = None
+        self._batch = self._gather_batch()  # now, as sessions may move
+        return self._passes(fed)
 
-    def _prefill_kind(self, waiting: list[Request]) -> None:
-        """Feed requests, the longest first, in groups of about equal length."""
-        while waiting:
-            width = min(len(waiting[0].fed), self._prefill_tokens)
-            size = max(1, self._prefill_tokens // width)
-            # Much shorter rows wait for a group of their own: padding them costs more than another pass.
-            group = [r for r in waiting[:size] if 2 * len(r.fed) >= len(waiting[0].fed)]
-            waiting = waiting[len(group) :]
-            self._prefill_group(sorted(group, key=lambda r: r.session.slot))
+    def _passes(self, fed: list[_Piece]) -> list[list[Window]]:
+        """Return windows over everything that is fed, those of one pass together."""
+        passes: list[list[Window]] = [[]]
+        size, limit = 0, self._prefill_tokens
+        for first in range(0, max(len(piece.ids) for piece in fed), limit):
+            pieces = [
+                _Piece(p.session, p.begin + first, p.ids[first : first + limit]) for p in fed if len(p.ids) > first
+            ]
+            # Rows with and without a prefix apart: side by side, each would be padded by what only the others have.
+            for is_forked in (False, True):
+                kind = [piece for piece in pieces if bool(piece.session.prefix.pieces) is is_forked]
+                for group in _groups(kind, limit):
+                    num_tokens = sum(len(piece.ids) for piece in group)
+                    if size + num_tokens > limit and passes[-1]:
+                        passes.append([])
+                        size = 0
+                    passes[-1].append(self._window(group))
+                    size += num_tokens
+        return passes
 
-    def _prefill_group(self, group: list[Request]) -> None:
-        """Feed the rows of ``group`` side by side, in pieces of at most ``prefill_tokens`` columns."""
-        slots = np.array([request.session.slot for request in group])
-        rows = rows_of(slots, self._device)
-        shared = SharedRows.of([request.session.prefix for request in group], self._device)
-        for first in range(0, max(len(request.fed) for request in group), self._prefill_tokens):
-            pieces = [request.fed[first : first + self._prefill_tokens] for request in group]
-            width = max(len(piece) for piece in pieces)
-            ids = np.zeros((len(group), width), np.int64)
-            positions = np.full((len(group), width), self._max_context)
-            for row, (request, piece) in enumerate(zip(group, pieces, strict=True)):
-                begin = request.session.length + first
-                ids[row, : len(piece)] = piece
-                positions[row, : len(piece)] = np.arange(begin, begin + len(piece))
-            context = max(
-                r.session.own_length + first + len(piece) for r, piece in zip(group, pieces, strict=True) if len(piece)
-            )
-            positions_BT = torch.from_numpy(positions).to(self._device)
-            window = self._cache.open_window(rows, positions_BT, self._rounded(context), shared)
-            self._forward(torch.from_numpy(ids).to(self._device), window)
+    def _window(self, group: list[_Piece]) -> Window:
+        """Return the window over the pieces of ``group`` side by side."""
+        group = sorted(group, key=lambda piece: piece.session.slot)
+        lengths = np.array([len(piece.ids) for piece in group])
+        begins = np.array([piece.begin for piece in group])
+        grid = np.arange(lengths.max())
+        is_real = grid < lengths[:, None]
+        ids = np.zeros(is_real.shape, np.int64)
+        ids[is_real] = np.concatenate([piece.ids for piece in group])
+        positions = np.where(is_real, begins[:, None] + grid, self._max_context)
+        context = max(piece.begin - piece.session.prefix.length + len(piece.ids) for piece in group)
+        real_N = None if is_real.all() else torch.from_numpy(np.flatnonzero(is_real)).to(self._device)
+        return self._cache.window_of(
+            rows_of(np.array([piece.session.slot for piece in group]), self._device),
+            torch.from_numpy(ids).to(self._device),
+            torch.from_numpy(positions).to(self._device),
+            self._rounded(context),
+            real_N=real_N,
+            shared=SharedRows.of([piece.session.prefix for piece in group], self._device),
+        )
 
     # -- decoding ------------------------------------------------------------------------------------------------
 
-    def _decode(self) -> None:
-        """Sample one token for every running session."""
+    def _decode(self, windows: list[Window]) -> None:
+        """Sample one token for every running session, in one pass with what ``windows`` feed."""
         batch = self._batch = self._batch or self._gather_batch()
         state, rows = self._state, batch.rows
         positions_B = state.lengths_K[rows]
         context = int((state.host_lengths_K[batch.slots] - batch.shared_lengths).max()) + 1
-        window = self._cache.open_window(rows, positions_B[:, None], self._rounded(context), batch.shared)
-        logits_BV = self._forward(state.pending_K[rows][:, None], window)
+        pending_B1 = state.pending_K[rows][:, None]
+        window = self._cache.window_of(
+            rows, pending_B1, positions_B[:, None], self._rounded(context), shared=batch.shared
+        )
+        logits_BV = self._forward([*windows, window])
+        assert logits_BV is not None
         slots_B = window.slots_B1[:, 0]
         sampled = sample(
             logits_BV,

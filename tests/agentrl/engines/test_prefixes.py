@@ -137,10 +137,19 @@ class Twins:
 
 
 async def play_at_random(twins: Twins, rng: np.random.Generator, rounds: int, slots: int) -> None:
-    """Open, fork anywhere, release in any order, and let random subsets speak at the same time."""
+    """Open, fork anywhere, release in any order, and let random subsets speak at the same time.
+
+    First prompts begin with parts of one text, so that some begin alike.
+    """
+    text = rng.integers(0, VOCAB_SIZE, 40).astype(np.int32)
+
+    def fed(handle: int) -> NDArray[np.int32]:
+        common = text[: 0 if len(twins.ids[handle]) else rng.integers(len(text))]
+        return np.concatenate([common, random_ids(rng)])
+
     for _ in range(rounds):
         handles = list(twins.ids)
-        if len(handles) < slots and (not handles or rng.random() < 0.3):
+        while len(twins.ids) < slots and (not twins.ids or rng.random() < 0.4):
             twins.open(int(rng.integers(100)))
         while handles and len(twins.ids) < slots and rng.random() < 0.7:
             parent = handles[rng.integers(len(handles))]
@@ -149,7 +158,7 @@ async def play_at_random(twins: Twins, rng: np.random.Generator, rounds: int, sl
                 twins.fork(parent, int(rng.integers(100)), length)
         speaking = [handle for handle in twins.ids if rng.random() < 0.6 and len(twins.ids[handle]) < 70]
         params = SamplingParams(max_tokens=int(rng.integers(1, 6)))
-        await asyncio.gather(*(twins.generate(handle, random_ids(rng), params) for handle in speaking))
+        await asyncio.gather(*(twins.generate(handle, fed(handle), params) for handle in speaking))
         for handle in list(twins.ids):
             if rng.random() < 0.2 or len(twins.ids[handle]) >= 70:
                 twins.release(handle)
@@ -160,7 +169,7 @@ async def play_at_random(twins: Twins, rng: np.random.Generator, rounds: int, sl
 def test_random_lives_equal_feeding_everything_again(any_model: Any, use_lean: bool, min_shared: int) -> None:
     options = {"use_lean": use_lean, "max_sessions": 6}
     engine = make(any_model, min_shared=min_shared, **options)
-    twins = Twins(engine, make(any_model, min_shared=NEVER, **options), atol=2e-5)
+    twins = Twins(engine, make(any_model, min_shared=NEVER, share_prompts=False, **options), atol=2e-5)
     asyncio.run(play_at_random(twins, generator(min_shared, "lives"), rounds=12, slots=6))
     for handle in list(twins.ids):
         twins.release(handle)
@@ -170,7 +179,7 @@ def test_random_lives_equal_feeding_everything_again(any_model: Any, use_lean: b
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
 def test_random_lives_in_float64(device: str) -> None:
     model = build("qwen3").double().to(device)
-    twins = Twins(make(model), make(model, min_shared=NEVER), atol=1e-6)
+    twins = Twins(make(model), make(model, min_shared=NEVER, share_prompts=False), atol=1e-6)
     asyncio.run(play_at_random(twins, generator(5, "lives"), rounds=15, slots=8))
 
 
@@ -184,7 +193,7 @@ async def branch(engine: TransformersEngine, ids: NDArray[np.int32], lengths: li
 def test_released_in_any_order_the_others_go_on(order: list[int]) -> None:
     """A parent, two forks and a fork of a fork; whoever is left samples as if nobody had shared with it."""
     model = build("qwen3")
-    twins = Twins(make(model, max_sessions=4), make(model), atol=2e-5)
+    twins = Twins(make(model, max_sessions=4), make(model, share_prompts=False), atol=2e-5)
     rng = generator(0, "order")
 
     async def run() -> None:
@@ -250,7 +259,7 @@ def test_by_default_long_prefixes_are_shared(length: int, is_shared: bool) -> No
 def test_an_idle_fork_between_running_sessions_keeps_its_cache() -> None:
     """A decoding batch may carry idle rows; what it computes for them must not fall on what they hold."""
     model = build("qwen3")
-    twins = Twins(make(model, min_shared=NEVER), make(model), atol=2e-5)
+    twins = Twins(make(model, min_shared=NEVER), make(model, share_prompts=False), atol=2e-5)
     params = SamplingParams(max_tokens=5)
     rng = generator(0, "idle")
 
@@ -276,7 +285,7 @@ def test_new_weights_after_all_shares_are_gone() -> None:
             parameter.mul_(0.9)
     engine.policy_version += 1
     params = SamplingParams(max_tokens=2)
-    twins = Twins(engine, make(model), atol=2e-5)
+    twins = Twins(engine, make(model, share_prompts=False), atol=2e-5)
 
     async def run() -> None:
         parent = twins.open(0)
