@@ -32,8 +32,11 @@ def packed_dense(
     extras: Extras,
 ) -> Tensor:
     """Return the attention of every token over its own sequence's past, shape (L, H, D); see `Packing` for the rest."""
-    inputs = query_LHD, key_LHD, value_LHD
-    return give((_by_blocks(*(take(x, at_SK) for x in inputs), scale, extras) for at_SK in groups), order_L)
+    outputs = []
+    for at_SK in groups:
+        query, key, value = (take(x_LHD, at_SK) for x_LHD in (query_LHD, key_LHD, value_LHD))
+        outputs.append(_by_blocks(query, key, value, scale, extras))
+    return give(outputs, order_L)
 
 
 def merged_dense(

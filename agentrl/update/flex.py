@@ -23,10 +23,13 @@ def ancestor_mask(
     def in_past(_batch: Tensor, _head: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return (k <= q) & (q < ends_U[k])
 
+    if window is None:
+        return in_past
+
     def in_window(batch: Tensor, head: Tensor, q: Tensor, k: Tensor) -> Tensor:
         return in_past(batch, head, q, k) & (depths_U[q] - depths_U[k] < window)
 
-    return in_past if window is None else in_window
+    return in_window
 
 
 def block_mask(ends_U: Tensor, depths_U: Tensor, window: int | None = None) -> BlockMask:
