@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agentrl.errors import AgentrlError, DataError
@@ -68,7 +69,7 @@ def play(
     ] = None,
 ) -> None:
     """Play an environment yourself in the terminal, with the admissible actions listed."""
-    from agentrl.env import make
+    from agentrl.making import make
     from agentrl.play import play as play_env
     from agentrl.trainer.config import parse_override
 
@@ -81,13 +82,17 @@ def envs() -> None:
     """List the installed environments, their splits and how they are snapshotted."""
     import agentrl  # noqa: F401  loads the plug-ins
     from agentrl import registry
-    from agentrl.env import make
+    from agentrl.making import make
 
     table = _table("environment", "tasks", "turns", "snapshots", "what", title="Environments")
     for env_id in registry.registered():
-        env = make(env_id)
+        try:
+            env = make(env_id)
+        except AgentrlError as error:  # it needs arguments, or is broken: the others are listed all the same
+            table.add_row(env_id, "", "", "", escape(str(error)))
+            continue
         splits = "\n".join(f"{name} {len(ids):,}" for name, ids in env.tasks.splits.items())
-        what = (type(env).__doc__ or "").strip().splitlines()[0]
+        what = next(iter((type(env).__doc__ or "").strip().splitlines()), "")
         table.add_row(env_id, splits, str(env.max_turns), str(env.snapshot_level), what)
     Console().print(table)
 
@@ -156,8 +161,8 @@ def _table(first: str, *others: str, title: str) -> Table:
 
 def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> None:
     """Entry point: an error that agentrl raises on purpose is one line on standard error and exit code 2."""
-    if not {"", os.getcwd()} & set(sys.path):
-        sys.path.insert(0, os.getcwd())  # so that `mine:my/Env-v0` finds mine.py here, as under `python -m`
+    if arguments is None:
+        os.environ["PYTHONSAFEPATH"] = "1"  # processes that are started do not look into the current folder first
     try:
         run(arguments)
     except AgentrlError as error:

@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, ClassVar, Self, TypedDict
 
-import gymnasium
 import numpy as np
 from gymnasium.core import Env
 from gymnasium.spaces import Space
 
-from agentrl.errors import ConfigError, OrderError, SnapshotError, nearest
-from agentrl.registry import registered
+from agentrl.errors import ConfigError, OrderError, SnapshotError
 from agentrl.tasks import TaskRef, TaskSet
 
 
@@ -138,6 +136,10 @@ class TextEnv(Env[str, str]):
       split: where ``reset`` draws a task from when none is given.
       max_turns: episodes are truncated after this many actions; None for no limit.
       render_mode: ``"ansi"`` or None.
+
+    Raises:
+      ConfigError: a limit of less than 1, or another render mode.
+      TaskNotFoundError: no such split.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}  # type: ignore[misc]
@@ -154,6 +156,12 @@ class TextEnv(Env[str, str]):
         render_mode: str | None = None,
     ) -> None:
         tasks.ids(split)
+        if max_turns is not None and max_turns < 1:
+            raise ConfigError(f"max_turns is {max_turns}, expected at least 1, or None for no limit")
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ConfigError(
+                f"render_mode is {render_mode!r}, expected None or one of {self.metadata['render_modes']}"
+            )
         self.tasks = tasks
         self.split = split
         self.max_turns = max_turns
@@ -351,21 +359,3 @@ class TextEnv(Env[str, str]):
             return plan.pop(0)
 
         return act
-
-
-def make(env_id: str, **kwargs: Any) -> TextEnv:
-    """Return ``gymnasium.make(env_id, **kwargs)`` as a :class:`TextEnv`.
-
-    Raises:
-      ConfigError: no such environment (the message names the nearest id), an argument it does not take, or it is
-        not a text environment.
-    """
-    try:
-        env = gymnasium.make(env_id, **kwargs).unwrapped
-    except gymnasium.error.UnregisteredEnv as error:
-        raise ConfigError(f"no environment {env_id!r}{nearest(env_id, registered())}") from error
-    except (ModuleNotFoundError, gymnasium.error.Error, TypeError) as error:
-        raise ConfigError(f"{env_id}: {error}") from error
-    if not isinstance(env, TextEnv):
-        raise ConfigError(f"{env_id!r} makes a {type(env).__name__}, which is not a TextEnv")
-    return env

@@ -5,6 +5,8 @@ misuse and bad input; their messages name the value, what was expected and what 
 """
 
 import difflib
+import os
+import traceback
 from collections.abc import Iterable
 
 
@@ -61,6 +63,19 @@ def nearest(name: str, options: Iterable[str]) -> str:
     if 0 < len(known) <= 20:
         return "; there are " + ", ".join(sorted(known))
     return ""
+
+
+def describe_fault(error: BaseException) -> str:
+    """Return in one line what another's code raised, and where.
+
+    >>> try: [][1]
+    ... except IndexError as error: describe_fault(error)
+    'IndexError: list index out of range (<doctest agentrl.errors.describe_fault[0]>:1)'
+    """
+    said = " ".join(str(error).split())
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}{': ' if said else ''}{said}{where}"
 
 
 def check_choice(name: str, value: str, options: tuple[str, ...]) -> None:

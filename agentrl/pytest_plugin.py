@@ -76,8 +76,8 @@ class EnvLaws(pytest.Collector):
         Raises:
           UsageError: the environment cannot be made with these arguments.
         """
-        from agentrl.env import make
         from agentrl.errors import AgentrlError
+        from agentrl.making import make
         from agentrl.testing import Case
 
         name = f"agentrl-env[{env_id}]"

@@ -36,7 +36,9 @@ def elsewhere(function: Callable[..., Result], *args: Any) -> Result:
         ) from error
     hash_seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"
     environ = {**os.environ, "PYTHONHASHSEED": hash_seed}
-    done = subprocess.run([sys.executable, "-c", _CHILD], input=call, capture_output=True, env=environ, check=False)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", _CHILD], input=call, capture_output=True, env=environ, check=False
+    )
     if done.returncode:
         raise ChildProcessError(f"failed in another process:\n{done.stderr.decode(errors='replace')}")
     result: Result = pickle.loads(done.stdout.split(b"\n--result--", 1)[1])

@@ -6,13 +6,13 @@ from pathlib import Path
 from string import Template
 from typing import Any, cast
 
-import agentrl.env
 from agentrl import seeding
 from agentrl.algorithms.base import Need, Recipe, make_recipe
 from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import named_protocol
 from agentrl.env import Info, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
+from agentrl.making import make
 from agentrl.policy import build_model, load_policy, save_policy, train_tokenizer
 from agentrl.policy_check import check_policy_folder
 from agentrl.rollout import FallibleExpert
@@ -32,7 +32,7 @@ def env_factory(config: Config) -> Callable[[], TextEnv]:
     }
 
     def factory() -> TextEnv:
-        return agentrl.env.make(config.env.id, **kwargs)
+        return make(config.env.id, **kwargs)
 
     return factory
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 import agentrl
-from agentrl.env import Outcome, Snapshot, TextEnv, make
+from agentrl.env import Outcome, Snapshot, TextEnv
+from agentrl.making import make
 from agentrl.rollout import anchor_digest
 from agentrl.seeding import generator
 from agentrl.types import BranchPoint, Trajectory, Turn

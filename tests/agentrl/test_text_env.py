@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import agentrl
-from agentrl.env import FreeText, Outcome, SnapshotLevel, TextEnv, TurnResult, advance, finish, make
+from agentrl.env import FreeText, Outcome, SnapshotLevel, TextEnv, TurnResult, advance, finish
 from agentrl.errors import ConfigError, OrderError, SnapshotError, TaskNotFoundError
+from agentrl.making import make
 from tests.contract import toy
 
 
@@ -163,8 +164,9 @@ def test_all_strings_are_in_the_space() -> None:
     ("env_id", "options", "message"),
     [
         ("agentrl/Maez-v0", {}, "no environment 'agentrl/Maez-v0'; did you mean 'agentrl/Maze-v0'"),
-        ("agentrl/Maze-v0", {"colour": "red"}, "agentrl/Maze-v0: .*'colour'"),
+        ("agentrl/Maze-v0", {"colour": "red"}, "agentrl/Maze-v0 .*'colour'"),
         ("CartPole-v1", {}, "CartPole.*, which is not a TextEnv"),
+        ("Blackjack", {}, "no environment 'Blackjack'"),
         ("not an id", {}, "not an id"),
         ("no_such_module:agentrl/Maze-v0", {}, "no_such_module"),
     ],

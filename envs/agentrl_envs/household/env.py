@@ -9,6 +9,7 @@ import numpy as np
 
 from agentrl.env import Expert, TextEnv, TurnResult, advance, finish
 from agentrl.errors import ConfigError, check_choice
+from agentrl.making import check_arguments
 from agentrl.tasks import TaskRef, TaskSet
 from agentrl_envs.household.dialect import find_dialect
 from agentrl_envs.household.game import Game
@@ -117,6 +118,7 @@ def _task_set(games: str | Path | TaskSet[Game] | None, generator: Mapping[str, 
         return games if isinstance(games, TaskSet) else _official_games(str(games))
     from agentrl_envs.household.generator import GeneratedGames
 
+    check_arguments("generator", GeneratedGames, generator or {})
     return GeneratedGames(**(generator or {}))
 
 

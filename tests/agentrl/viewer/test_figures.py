@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agentrl.env import make
+from agentrl.making import make
 from agentrl.viewer.layout import lay_out
 
 DOCS = Path(__file__).parents[3] / "docs"

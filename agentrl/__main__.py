@@ -1,0 +1,5 @@
+"""``python -m agentrl``: the command line."""
+
+from agentrl.cli import main
+
+main()
