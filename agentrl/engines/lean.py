@@ -83,8 +83,10 @@ class LeanModel:
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Tell whether ``model`` is of a known family with nothing added: no adapters, quantisation or hooks."""
+        """Tell whether ``model`` is of a known family with nothing added: no windows, adapters, quantisation, hooks."""
         if type(model) not in _FAMILY or model.config.hidden_act != "silu":
+            return False
+        if set(getattr(model.config, "layer_types", None) or []) - {"full_attention"}:
             return False
         for name, module in model.named_modules():
             is_projection = name.endswith(("_proj", "lm_head"))

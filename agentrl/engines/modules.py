@@ -1,4 +1,4 @@
-"""Any causal language model with full attention, run by its own unmodified modules over a slot cache."""
+"""Any causal language model whose layers attend, run by its own unmodified modules over a slot cache."""
 
 import inspect
 from collections.abc import Sequence
@@ -7,7 +7,6 @@ from typing import Any
 from torch import Tensor
 
 from agentrl.engines.slots import ATTENTION, SlotCache, Window
-from agentrl.errors import EngineError
 
 
 class ModuleModel:
@@ -52,22 +51,3 @@ def cache_argument(model: Any) -> str:
     """Return what a model's forward pass calls its cache: "cache", or before transformers 5.24 "past_key_values"."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model  # peft's wrapper hides the names
     return "cache" if "cache" in inspect.signature(inner.forward).parameters else "past_key_values"
-
-
-def refuse_unsupported(config: Any, max_context: int) -> None:
-    """Check that slots of ``max_context`` positions can serve a model.
-
-    Raises:
-      EngineError: layers without full attention (linear, or a window shorter than the context), or too few positions.
-    """
-    kinds = set(getattr(config, "layer_types", None) or [])
-    window = getattr(config, "sliding_window", None)
-    slides = "sliding_attention" in kinds or (not kinds and window is not None)
-    if kinds - {"full_attention", "sliding_attention"} or (slides and (window is None or window < max_context)):
-        raise EngineError(
-            f"{type(config).__name__} has layers {sorted(kinds)} with a sliding window of {window}: slots serve "
-            f"full attention, or a window of at least max_context ({max_context})"
-        )
-    positions = getattr(config, "max_position_embeddings", None)
-    if positions is not None and positions < max_context:
-        raise EngineError(f"the model has {positions} positions, fewer than max_context {max_context}: lower it")

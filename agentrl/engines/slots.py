@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from agentrl.engines.dense import Extras, dense_attention
 from agentrl.engines.prefixes import Block, SharedRows
-from agentrl.errors import EngineError
 
 ATTENTION = "agentrl_slots"
 
@@ -225,12 +225,20 @@ def slot_attention(
     """Attend as transformers' modules ask for it: like :func:`attend`, but return (B, T, H, D).
 
     Raises:
-      EngineError: the model wants something else than plain softmax attention.
+      ModelError: the model wants what :class:`~agentrl.engines.dense.Extras` does not know.
     """
-    for name in ("softcap", "s_aux"):
-        if kwargs.get(name) is not None:
-            raise EngineError(f"{type(module).__name__} uses {name!r}, which slot attention does not compute")
-    return attend(query, key, value, attention_mask, kwargs.get("scaling")).transpose(1, 2), None
+    extras, scale = Extras.of(kwargs), kwargs.get("scaling")
+    if not extras.needed(key.shape[2]):
+        return attend(query, key, value, attention_mask, scale).transpose(1, 2), None
+    visible_B1TS = attention_mask == 0
+    if extras.window is not None:
+        lengths_B1T1 = visible_B1TS.sum(-1, keepdim=True)  # of the past, the token itself included
+        places_S = torch.arange(key.shape[2], device=key.device)
+        visible_B1TS = visible_B1TS & (places_S >= lengths_B1T1 - extras.window)
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    scale = query.shape[3] ** -0.5 if scale is None else scale
+    return dense_attention(query, key, value, visible_B1TS, scale, extras).transpose(1, 2), None
 
 
 AttentionInterface.register(ATTENTION, slot_attention)

@@ -21,7 +21,7 @@ from torch import Tensor
 from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
 from agentrl.engines.handles import Handles, room_after
 from agentrl.engines.lean import LeanModel
-from agentrl.engines.modules import ModuleModel, refuse_unsupported
+from agentrl.engines.modules import ModuleModel
 from agentrl.engines.prefixes import NO_PREFIX, SharedRows
 from agentrl.engines.prompts import Prompts
 from agentrl.engines.sampling import Mix, sample
@@ -29,6 +29,7 @@ from agentrl.engines.sessions import Request, Session
 from agentrl.engines.slots import Rows, SlotCache, Window, rows_of
 from agentrl.engines.state import SlotState, TurnStart
 from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
+from agentrl.engines.unsupported import refuse_unsupported
 from agentrl.errors import EngineError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
@@ -87,7 +88,7 @@ class TransformersEngine:
     begins as another did takes over its keys and values as a fork would.
 
     Args:
-      model: a causal LM with full attention in all layers (``transformers.PreTrainedModel``, or peft's wrapper).
+      model: a causal LM with attention in all layers (``transformers.PreTrainedModel``, or peft's wrapper).
       tokenizer: its tokenizer; None is enough where no stop strings are used.
       max_sessions: slots; more sessions cannot be open at a time.
       max_context: most tokens one session can hold.
@@ -100,7 +101,7 @@ class TransformersEngine:
       device: moves the model there; by default it stays where it is.
 
     Raises:
-      EngineError: the model has attention that slots cannot serve, or fewer positions than ``max_context``.
+      ModelError: the model has layers that slots cannot serve, or fewer positions than ``max_context``.
     """
 
     def __init__(

@@ -13,7 +13,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from agentrl.engines.base import Completion, SamplingParams
 from agentrl.engines.slots import slot_attention
 from agentrl.engines.transformers import TransformersEngine
-from agentrl.errors import ConfigError, EngineError
+from agentrl.errors import ConfigError, EngineError, ModelError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
 from tests.agentrl.engines.conversations import check_against_forward, whole
@@ -120,9 +120,9 @@ def test_other_families_run_through_their_own_modules() -> None:
     test_greedy_turns_equal_generate(model, use_lean=True)
 
 
-def test_softcapped_attention_is_refused(model: Any) -> None:
-    with pytest.raises(EngineError, match="softcap"):
-        slot_attention(model, *torch.zeros(4, 1, 1, 1, 1), softcap=30.0)
+def test_attention_with_a_bias_is_refused(model: Any) -> None:
+    with pytest.raises(ModelError, match="position_bias"):
+        slot_attention(model, *torch.zeros(4, 1, 1, 1, 1), position_bias=torch.zeros(1))
 
 
 @pytest.mark.parametrize("use_lean", [True, False])
@@ -373,7 +373,7 @@ def test_misuse_is_refused(model: Any) -> None:
         assert len((await engine.generate(session, PROMPT, GREEDY)).ids) == 6
 
     asyncio.run(run())
-    with pytest.raises(EngineError, match="128 positions"):
+    with pytest.raises(ModelError, match="128 positions"):
         make(model, max_context=129)
 
 
@@ -397,14 +397,16 @@ def test_a_busy_session_is_refused(model: Any) -> None:
     asyncio.run(run())
 
 
-def test_sliding_windows_are_refused_where_they_matter(model: Any) -> None:
+def test_sliding_windows_are_the_models_own(model: Any) -> None:
     config = model.config.__class__(
-        **{**model.config.to_dict(), "layer_types": ["full_attention", "sliding_attention"]}
+        **{**model.config.to_dict(), "layer_types": ["full_attention", "sliding_attention"], "sliding_window": 12}
     )
-    sliding = type(model)(config)
-    sliding.config.sliding_window = 32
-    with pytest.raises(EngineError, match="sliding window of 32"):
-        make(sliding)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        sliding = type(model)(config).eval()
+    if sliding.model.layers[1].self_attn.sliding_window is None:
+        pytest.skip("a Llama has no windows")
+    test_greedy_turns_equal_generate(sliding, use_lean=True)
 
 
 def test_a_failing_model_fails_everyone_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
