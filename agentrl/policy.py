@@ -27,6 +27,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from agentrl.context.template_probe import check_template
 from agentrl.errors import DataError
 from agentrl.manifest import check_manifest, write_manifest
 from agentrl.policy_check import check_loaded, check_policy_folder, shape_conflict
@@ -202,7 +203,7 @@ def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:
 
     Raises:
       DataError: model or tokenizer is missing, incomplete, damaged, not finite or does not fit the other, or the
-        tokenizer has no chat template.
+        tokenizer has no chat template or one that does not end.
     """
     check_policy_folder(path)
     check_manifest(Path(path))
@@ -220,6 +221,8 @@ def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:
             reason = _shape_conflict(path) or f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
             raise DataError(f"cannot load a policy from {path!r}: {reason}") from error
     check_loaded(path, model, tokenizer, report)
+    if tokenizer.chat_template != CHAT_TEMPLATE:
+        check_template(tokenizer)
     return model, tokenizer
 
 
