@@ -3,9 +3,9 @@
     python -m benchmarks.settings_study policy.dtype float32 bfloat16 --figure docs/figures/precision.png
     python -m benchmarks.settings_study update.keep_groups false true --figure docs/figures/keep_groups.png
 
-All arms of a seed begin from one warm start, made with the first value (with ``--from-nothing`` each from its own). What
-is left of a run is compared: success in training, iteration by iteration, and success on unseen tasks at the end, with
-95 % intervals over seeds. Finished runs are not repeated. The last line of the output is JSON.
+All arms of a seed begin from one warm start, made with the first value (with ``--from-nothing`` each from its own).
+Success in training is compared, iteration by iteration, and success on unseen tasks at the end, with 95 % intervals
+over seeds. Finished runs are not repeated. The last line of the output is JSON.
 """
 
 import argparse
@@ -95,6 +95,7 @@ def main() -> None:
         value: [final(arguments.config, run[value]) for run in runs] for value in arguments.values
     }
     base, *others = arguments.values
+    notes = []
     print(f"\n| {arguments.setting} | success, % | mean of {len(runs)} seeds, 95 % interval | each seed |")
     print("|---|---|---|---|")
     for key in (*MODES, "mean over training"):
@@ -104,7 +105,9 @@ def main() -> None:
         for value in others:
             gaps = [x - y for x, y in zip(columns[value], columns[base], strict=True)]
             each = ", ".join(f"{100 * gap:+.1f}" for gap in gaps)
-            print(f"| *{value} - {base}* | {key} | {interval(gaps)} | {each} |\n{resolution(gaps)}")
+            print(f"| *{value} - {base}* | {key} | {interval(gaps)} | {each} |")
+            notes.append(f"{value} - {base}, {key}: {resolution(gaps)}")
+    print("\n".join(notes))
     summary: dict[str, Any] = {value: columns for value, columns in numbers.items()}
     print(json.dumps({"setting": arguments.setting, "values": summary}))
 

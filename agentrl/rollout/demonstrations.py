@@ -131,6 +131,7 @@ def demonstrate(
     context: Context,
     *,
     seed: int,
+    numbers: Sequence[int] | None = None,
     wander: float = 0.0,
     mistake: float = 0.0,
     forget: float | None = None,
@@ -148,6 +149,8 @@ def demonstrate(
       tasks: one per demonstration; a task that is given twice is demonstrated twice.
       context: renders the conversation.
       seed: of environments and errors.
+      numbers: of the demonstrations, which decide their seeds and names beside ``seed``: so those that are played
+        here do not depend on who plays the others. None counts from 0.
       wander: see :class:`FallibleExpert`.
       mistake: see there.
       forget: see :meth:`FallibleExpert.of`.
@@ -163,7 +166,8 @@ def demonstrate(
     say = lru_cache(maxsize=65536)(partial(completion_of, context))
     trajectories = []
     try:
-        for index, spec in enumerate(group_specs(tasks, 1, seed=seed, iteration=0)):
+        for index, task in zip(range(len(tasks)) if numbers is None else numbers, tasks, strict=True):
+            [spec] = group_specs([task], 1, seed=seed, iteration=0, first=index)
             record = EpisodeRecord(context, spec)
             record.begin(*env.reset(seed=spec.env_seed, options={"task": spec.task_id}))
             rng = generator(seed, "demonstrator", index)

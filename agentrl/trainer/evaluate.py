@@ -115,12 +115,13 @@ def evaluate_demonstrator(
 ) -> Scores:
     """Let the (fallible) demonstrator play the same tasks."""
     tasks = eval_tasks(env_factory, config)
-    mine = tasks[distributed.rank() :: distributed.world_size()]
+    mine = range(distributed.rank(), len(tasks), distributed.world_size())
     trajectories = demonstrate(
         env_factory,
-        mine,
+        [tasks[number] for number in mine],
         context,
-        seed=config.seed + distributed.rank(),
+        seed=config.seed,
+        numbers=mine,
         wander=demonstrator.wander,
         mistake=demonstrator.mistake,
         forget=demonstrator.forget,

@@ -85,7 +85,7 @@ class Learner:
         """Step the critic where there is one; return its metrics."""
         if self.critic is None or credit.tokens is None:
             return {}
-        rng = seeding.generator(self.config.run.seed, "critic", distributed.rank(), iteration)
+        rng = seeding.generator(self.config.run.seed, "critic", iteration)
         return self.critic.fit(trajectories, credit.tokens, rng=rng)
 
     def waits_for_critic(self, iteration: int) -> bool:
@@ -97,7 +97,7 @@ class Learner:
         assert self.updater is not None, "the warm start comes first"
         config, iterations = self.config.update, self.config.run.iterations
         lr = linear(iteration, iterations, config.lr, config.warmup_iterations, config.final_lr_share)
-        rng = seeding.generator(self.config.run.seed, "minibatches", distributed.rank(), iteration)
+        rng = seeding.generator(self.config.run.seed, "minibatches", iteration)
         self.updater.loss = self.loss_at(iteration)
         return self.updater.run(samples, lr=lr, rng=rng) | {"lr": lr}
 

@@ -87,14 +87,15 @@ class Player:
     def demonstrations(self, say: Callable[[str], None]) -> list[Trajectory]:
         """Return this process's share of the demonstrations; the same on every resumption."""
         config, seed = self._config.warm_start, self._config.run.seed
-        rank = distributed.rank()
         tasks = demonstration_tasks(self._train_ids, config.demonstrations, seed=seed)
+        mine = range(distributed.rank(), len(tasks), distributed.world_size())
         began = time.monotonic()
         played = demonstrate(
             self._env_factory,
-            tasks[rank :: distributed.world_size()],
+            [tasks[number] for number in mine],
             self._context,
-            seed=seeding.derive(seed, "demonstrations", rank),
+            seed=seeding.derive(seed, "demonstrations"),
+            numbers=mine,
             wander=config.demonstrator.wander,
             mistake=config.demonstrator.mistake,
             forget=config.demonstrator.forget,

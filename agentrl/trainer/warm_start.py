@@ -15,6 +15,7 @@ from agentrl.trainer.config import WarmStartConfig
 from agentrl.types import Trajectory
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, pack, spread
+from agentrl.update.dealing import exchange, own_share
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite, cosine
 from agentrl.update.packed import packed_hidden_states
@@ -59,48 +60,50 @@ class WarmStart:
           on_step: called after each step with its number (from 1) and metrics; False ends the stage.
 
         Raises:
-          DataError: a process has nothing to imitate.
+          DataError: there is nothing to imitate.
           DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
         """
-        samples = imitation_samples(demonstrations)
-        if min(distributed.gather(len(samples))) == 0:
-            raise DataError(
-                "a process has no demonstration to imitate: raise warm_start.demonstrations, keep failures, or use "
-                "fewer processes"
-            )
+        samples = exchange(imitation_samples(demonstrations))
+        if not samples:
+            raise DataError("there is no demonstration to imitate: raise warm_start.demonstrations, or keep failures")
         held_out = samples[: max(1, int(len(samples) * HELD_OUT))]
         training = samples[len(held_out) :] or held_out
-        share = max(1, self.config.batch_tokens // distributed.world_size())
+        budget = self.config.batch_tokens
         target = self.config.target_accuracy
         # The run may have been interrupted just as it reached the target.
         checks = target is not None and first_step > 0 and first_step % CHECK_EVERY == 0
-        if checks and accuracy(self.model, held_out, share, self.dtype) >= (target or 0.0):
+        if checks and accuracy(self.model, held_out, budget, self.dtype) >= (target or 0.0):
             return first_step
-        for step, batch in enumerate(_batches(training, share, self.seed, first_step), start=first_step):
+        for step, batch in enumerate(_batches(training, budget, self.seed, first_step), start=first_step):
             if step >= self.config.steps:
                 return step
             metrics = self._step(batch, step)
             last = step + 1 == self.config.steps
             if target is not None and ((step + 1) % CHECK_EVERY == 0 or last):
-                metrics["held_out_accuracy"] = accuracy(self.model, held_out, share, self.dtype)
+                metrics["held_out_accuracy"] = accuracy(self.model, held_out, budget, self.dtype)
             go_on = on_step(step + 1, metrics)
             if not go_on or metrics.get("held_out_accuracy", 0.0) >= (target or math.inf):
                 return step + 1
         return first_step
 
     def _step(self, samples: list[Sample], step: int) -> dict[str, float]:
-        logits_AV, batch = _logits(self.model, samples, self.dtype)
-        loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_Q, reduction="sum")
-        correct = (logits_AV.detach().argmax(-1) == batch.targets_Q).sum()
-        total_loss, total_correct, tokens = distributed.all_sum(
-            [float(loss.detach()), float(correct), float(len(batch.targets_Q))]
-        )
-        check_finite("loss", total_loss, f" in step {step + 1} of the warm start")
-        (loss / tokens).backward()  # type: ignore[no-untyped-call]
+        tokens = float(sum(sample.num_scored for sample in samples))
+        own_loss, own_correct = self._backward(own_share(samples), tokens)
+        loss, correct = distributed.all_sum([own_loss, own_correct])
+        check_finite("loss", loss, f" in step {step + 1} of the warm start")
         config = self.config
         lr = cosine(step, config.steps, config.lr, config.warmup_steps, config.final_lr_share)
         norm = self.optimizer.step(lr)
-        return {"loss": total_loss / tokens, "accuracy": total_correct / tokens, "lr": lr, "grad_norm": norm}
+        return {"loss": loss, "accuracy": correct / tokens, "lr": lr, "grad_norm": norm}
+
+    def _backward(self, samples: list[Sample], tokens: float) -> tuple[float, float]:
+        """Add the gradient of a share of a batch of ``tokens``; return its loss and how many are the first choice."""
+        if not samples:
+            return 0.0, 0.0
+        logits_AV, batch = _logits(self.model, samples, self.dtype)
+        loss = torch.nn.functional.cross_entropy(logits_AV, batch.targets_Q, reduction="sum") / tokens
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach()), float((logits_AV.detach().argmax(-1) == batch.targets_Q).sum())
 
 
 def imitation_samples(demonstrations: Sequence[Trajectory]) -> list[Sample]:
@@ -110,9 +113,9 @@ def imitation_samples(demonstrations: Sequence[Trajectory]) -> list[Sample]:
 
 @torch.no_grad()
 def accuracy(model: Any, samples: Sequence[Sample], token_budget: int, dtype: Precision = "float32") -> float:
-    """Return the share of demonstrated tokens that are the model's first choice, over all processes."""
+    """Return the share of demonstrated tokens that are the model's first choice; all processes have the samples."""
     correct = tokens = 0
-    for part in _in_budget(samples, token_budget):
+    for part in _in_budget(own_share(samples), token_budget // distributed.world_size()):
         logits_AV, batch = _logits(model, part, dtype)
         correct += int((logits_AV.argmax(-1) == batch.targets_Q).sum())
         tokens += len(batch.targets_Q)
@@ -131,7 +134,7 @@ def _batches(samples: Sequence[Sample], token_budget: int, seed: int, first: int
     """Yield batches for ever, from number ``first`` on: each epoch is a new shuffle, cut by tokens."""
     number = epoch = 0
     while True:
-        order = seeding.generator(seed, "warm_start", distributed.rank(), epoch).permutation(len(samples))
+        order = seeding.generator(seed, "warm_start", epoch).permutation(len(samples))
         for batch in _in_budget([samples[i] for i in order], token_budget):
             if number >= first:
                 yield batch

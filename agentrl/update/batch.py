@@ -209,21 +209,3 @@ def micro_batches(samples: Sequence[Sample], token_budget: int, *, merge: bool =
         tokens += len(sample) - shared
     if chosen:
         yield chosen
-
-
-def mini_batches(
-    samples: Sequence[Sample], count: int, rng: np.random.Generator, *, keep_groups: bool = False
-) -> list[list[Sample]]:
-    """Deal shuffled samples, or whole groups of them, into ``count`` parts of almost equal size.
-
-    Some are empty if there are fewer samples, or groups.
-    """
-    if keep_groups:
-        groups: dict[str, list[Sample]] = {}
-        for sample in samples:
-            groups.setdefault(sample.group, []).append(sample)
-        hands = list(groups.values())
-    else:
-        hands = [[sample] for sample in samples]
-    order = rng.permutation(len(hands))
-    return [[sample for i in order[part::count] for sample in hands[i]] for part in range(count)]

@@ -21,12 +21,12 @@ from agentrl.update.batch import (
     Batch,
     Sample,
     micro_batches,
-    mini_batches,
     pack,
     spread_tokens,
     token_rows,
     worth_merging,
 )
+from agentrl.update.dealing import exchange, mini_batches, own_share
 from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
@@ -121,21 +121,24 @@ class Critic:
     ) -> dict[str, float]:
         """Make ``epochs x minibatches`` updates towards the targets; return metrics over all processes.
 
-        Every process must call it, with or without trajectories. The loss is the mean over the minibatch's tokens of
-        all processes. ``explained_variance`` is 1 - Var(R - V) / Var(R) of the values before the update; it is left
-        out where all targets R are equal, and there is nothing to explain.
+        Every process must call it, with or without trajectories, and with the same state of ``rng``: minibatches are
+        dealt over all processes, and do not depend on their number. The loss is the mean over a minibatch's tokens.
+        ``explained_variance`` is 1 - Var(R - V) / Var(R) of the values before the update; it is left out where all
+        targets R are equal, and there is nothing to explain.
 
         Raises:
           DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
         """
-        samples = _numbered(trajectories, np.isfinite(credit.targets_A))
+        before = sum(distributed.gather(len(credit.targets_A))[: distributed.rank()])
+        samples = exchange(_numbered(trajectories, np.isfinite(credit.targets_A), before))
+        columns = [np.concatenate(distributed.gather(column_A)) for column_A in (credit.targets_A, credit.values_A)]
         norms, total_loss, total_tokens = [], 0.0, 0.0
         for _ in range(self.config.epochs):
             for minibatch in mini_batches(samples, self.config.minibatches, rng):
-                (tokens,) = distributed.all_sum([float(sum(sample.num_scored for sample in minibatch))])
+                tokens = float(sum(sample.num_scored for sample in minibatch))
                 if tokens == 0:
                     continue
-                own = [self._backward(*part, credit, tokens) for part in self._batches(minibatch)]
+                own = [self._backward(*part, columns, tokens) for part in self._batches(own_share(minibatch))]
                 (loss,) = distributed.all_sum([sum(own)])
                 total_loss += check_finite("critic's loss", loss)
                 norms.append(self.optimizer.step(self.config.lr))
@@ -155,12 +158,13 @@ class Critic:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
-    def _backward(self, numbers_B: NDArray[np.int64], batch: Batch, credit: TokenCredit, tokens: float) -> float:
-        """Add the gradient of a part of a minibatch of ``tokens``; return the sum of its losses."""
+    def _backward(
+        self, numbers_B: NDArray[np.int64], batch: Batch, columns: Sequence[NDArray[np.float64]], tokens: float
+    ) -> float:
+        """Add the gradient of a part of a minibatch of ``tokens``, given all targets and values; return its loss."""
         values_B = self.model(batch)
         targets_B, old_values_B = (
-            torch.as_tensor(column_A[numbers_B], dtype=values_B.dtype, device=values_B.device)
-            for column_A in (credit.targets_A, credit.values_A)
+            torch.as_tensor(column_A[numbers_B], dtype=values_B.dtype, device=values_B.device) for column_A in columns
         )
         loss = value_loss(values_B, targets_B, old_values_B, clip=self.config.clip).sum()
         (loss / tokens).backward()  # type: ignore[no-untyped-call]
@@ -176,9 +180,9 @@ class Critic:
             yield numbers_L[batch.at_A.cpu().numpy()].astype(np.int64), batch
 
 
-def _numbered(trajectories: Sequence[Trajectory], chosen_A: NDArray[np.bool_]) -> list[Sample]:
+def _numbered(trajectories: Sequence[Trajectory], chosen_A: NDArray[np.bool_], first: int = 0) -> list[Sample]:
     """Return samples whose chosen tokens carry, for an advantage, their number, so that they find their columns."""
-    return spread_tokens(trajectories, np.where(chosen_A, np.arange(float(len(chosen_A))), np.nan))
+    return spread_tokens(trajectories, np.where(chosen_A, np.arange(float(first), first + len(chosen_A)), np.nan))
 
 
 def _fit_before(credit: TokenCredit) -> dict[str, float]:

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import entropy_aware_advantages, top_tokens
-from agentrl.update import distributed
 from agentrl.update.batch import Sample
 from agentrl.update.token_roles import mark_uncertainty, weigh_decisions
 
@@ -22,7 +21,7 @@ def shape_tokens(samples: Sequence[Sample], loss: LossSettings) -> list[Sample]:
 
     Advantages are NaN at the tokens that are left out; empty samples are dropped.
 
-    Statistics are over the iteration's tokens of all processes, with the entropies that the sampler recorded. Differs
+    Statistics are over all samples given, with the entropies that the sampler recorded. Differs
     from AEPO (arXiv:2510.14545), which takes the current policy's entropies and the statistics of a micro-batch.
     """
     samples = _shape_entropies(samples, loss) if loss.entropy_advantage or loss.token_share < 1.0 else list(samples)
@@ -38,10 +37,7 @@ def _shape_entropies(samples: Sequence[Sample], loss: LossSettings) -> list[Samp
         np.concatenate([none, *(advantages_L[scored_L] for advantages_L, _, scored_L in own)]),
         np.concatenate([none, *(entropies_L[scored_L] for _, entropies_L, scored_L in own)]),
     )
-    parts = distributed.gather(columns)
-    before = sum(len(part[0]) for part in parts[: distributed.rank()])
-    advantages_A, entropies_A = (torch.as_tensor(np.concatenate(column)) for column in zip(*parts, strict=True))
-    shaped_A = _shaped(advantages_A, entropies_A, loss).numpy()[before : before + len(columns[0])]
+    shaped_A = _shaped(torch.as_tensor(columns[0]), torch.as_tensor(columns[1]), loss).numpy()
     result, offset = [], 0
     for sample, (_, _, scored_L) in zip(samples, own, strict=True):
         advantages_L = np.full(len(sample), np.nan)

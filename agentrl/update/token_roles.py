@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 
 from agentrl.losses import decision_weights, relative_uncertainty
-from agentrl.update import distributed
 from agentrl.update.batch import Sample
 
 
@@ -27,21 +26,19 @@ def weigh_decisions(samples: Sequence[Sample], coefficient: float) -> list[Sampl
 
         mean_all(A' l) = α · mean_decisions(A l) + mean_others(A l)
 
-    over the iteration's tokens of all processes, for a loss that is proportional to the advantage, as the PPO family
+    over the tokens of all samples given, for a loss that is proportional to the advantage, as the PPO family
     is. Divergence and entropy terms keep their plain mean. Paper: Thinkless (DeGRPO), arXiv:2505.13379.
     """
     roles = [is_decision(sample) for sample in samples]
-    decisions, tokens = distributed.all_sum(
-        [float(sum(role_L.sum() for role_L in roles)), float(sum(sample.num_scored for sample in samples))]
-    )
+    decisions, tokens = sum(int(role_L.sum()) for role_L in roles), sum(sample.num_scored for sample in samples)
     result = []
     for sample, role_L in zip(samples, roles, strict=True):
         weight_L = tokens * decision_weights(
             torch.as_tensor(np.isfinite(sample.advantages_L)),
             torch.as_tensor(role_L),
             coefficient=coefficient,
-            num_decisions=int(max(1, decisions)),
-            num_others=int(max(1, tokens - decisions)),
+            num_decisions=max(1, decisions),
+            num_others=max(1, tokens - decisions),
             dtype=torch.float64,
         )
         result.append(replace(sample, advantages_L=sample.advantages_L * weight_L.numpy()))
@@ -49,16 +46,15 @@ def weigh_decisions(samples: Sequence[Sample], coefficient: float) -> list[Sampl
 
 
 def mark_uncertainty(samples: Sequence[Sample], pivot: float) -> list[Sample]:
-    """Return the samples with the relative uncertainty of each scored token among the iteration's, all processes'.
+    """Return the samples with the relative uncertainty of each scored token among those of all samples given.
 
     The entropies are those that the sampler recorded. See `agentrl.losses.relative_uncertainty`.
     """
     scored = [np.isfinite(sample.advantages_L) for sample in samples]
     own = [sample.sequence.entropies_L[scored_L] for sample, scored_L in zip(samples, scored, strict=True)]
-    parts = distributed.gather(np.concatenate([np.zeros(0, np.float32), *own]))
-    before = sum(map(len, parts[: distributed.rank()]))
-    uncertainty_A = relative_uncertainty(torch.as_tensor(np.concatenate(parts)), pivot=pivot).numpy()
-    result = []
+    entropies_A = torch.as_tensor(np.concatenate([np.zeros(0, np.float32), *own]))
+    uncertainty_A = relative_uncertainty(entropies_A, pivot=pivot).numpy()
+    result, before = [], 0
     for sample, scored_L in zip(samples, scored, strict=True):
         uncertainty_L = np.zeros(len(sample), np.float32)
         uncertainty_L[scored_L] = uncertainty_A[before : before + sample.num_scored]

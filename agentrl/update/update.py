@@ -12,7 +12,8 @@ from torch import Tensor
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
 from agentrl.update import distributed
-from agentrl.update.batch import Batch, Sample, micro_batches, mini_batches, pack, worth_merging
+from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
+from agentrl.update.dealing import exchange, mini_batches, own_share
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite
@@ -85,35 +86,35 @@ class Updater:
     keep_groups: bool = False
 
     def run(self, samples: Sequence[Sample], *, lr: float, rng: np.random.Generator) -> dict[str, float]:
-        """Make ``epochs x minibatches`` updates from this process's samples; return means over all processes.
+        """Make ``epochs x minibatches`` updates from the samples of all processes; return means over them.
 
-        Every process must call it, with or without samples. Each update is normalised by what its minibatch holds
-        over all processes (scored tokens, or sequences), so that the result does not depend on how it was cut. The
+        Every process must call it, with or without samples, and with the same state of ``rng``: minibatches are dealt
+        over all processes, and do not depend on their number. Each update is normalised by what its minibatch holds
+        (scored tokens, or sequences), so that the result does not depend on how it was cut. The
         first minibatch meets the weights that sampled it, so there the log-probs of engine and trainer are compared.
 
         Raises:
           DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
         """
-        samples = shape_tokens(samples, self.loss)
         if self.config.old_logprobs == "recompute":
             samples = self._old(samples)
+        samples = shape_tokens(exchange(samples), self.loss)
         totals: dict[str, float] = {}
         norms: list[float] = []
         for _ in range(self.config.epochs):
             over_groups = self.loss.group_loss is not None
             keep_groups = self.keep_groups or over_groups
             for minibatch in mini_batches(samples, self.config.minibatches, rng, keep_groups=keep_groups):
-                if over_groups:
-                    minibatch = self._weigh_groups(minibatch)
-                scored = float(sum(sample.num_scored for sample in minibatch))
-                tokens, sequences = distributed.all_sum([scored, float(len(minibatch))])
+                tokens, sequences = float(sum(sample.num_scored for sample in minibatch)), float(len(minibatch))
                 if tokens == 0:
                     continue
+                share = own_share(minibatch)
+                if over_groups:
+                    share = self._weigh_groups(share)
                 denominators = {"token_mean": tokens, "sequence_mean": sequences}
                 denominator = denominators.get(self.loss.aggregation, sequences * self.most_tokens)
                 own = [
-                    self._backward(batch, denominator, totals, compare=not norms)
-                    for _, batch in self._batches(minibatch)
+                    self._backward(batch, denominator, totals, compare=not norms) for _, batch in self._batches(share)
                 ]
                 check_finite("loss", distributed.all_sum([sum(own)])[0], f" in update {len(norms) + 1}")
                 norms.append(self.optimizer.step(lr))

@@ -15,6 +15,7 @@ from agentrl.curriculum import DynamicSampling
 from agentrl.env import Outcome
 from agentrl.errors import CheckpointError
 from agentrl.trainer.checkpoint import latest_checkpoint, load_state
+from agentrl.trainer.launch import launch
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
 from agentrl.trainer.token_credit import TokenCredit, assign_token_credit
@@ -351,7 +352,7 @@ def work(folder: Path) -> None:
 @pytest.mark.slow
 def test_two_processes_and_one(tmp_path: Path) -> None:
     for processes in (1, 2):
-        distributed.launch(work, (tmp_path,), processes)
+        launch(work, (tmp_path,), processes)
     one, first, second = (torch.load(tmp_path / name) for name in ("1-0.pt", "2-0.pt", "2-1.pt"))
     for name, value in first["weights"].items():
         assert value.equal(second["weights"][name]), "the processes stay together"

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrl import seeding
-from agentrl.update.batch import Sample, micro_batches, mini_batches, pack, spread, worth_merging
+from agentrl.update.batch import Sample, micro_batches, pack, spread, worth_merging
+from agentrl.update.dealing import mini_batches
 from tests.agentrl.update.samples import NAN, samples, sequence, trajectory
 
 

@@ -16,7 +16,8 @@ from agentrl.errors import ConfigError
 from agentrl.losses import Members
 from agentrl.losses.grouped import GROUPED
 from agentrl.update import distributed
-from agentrl.update.batch import Sample, mini_batches, spread
+from agentrl.update.batch import Sample, spread
+from agentrl.update.dealing import mini_batches
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.settings import UpdateSettings
 from agentrl.update.update import Updater

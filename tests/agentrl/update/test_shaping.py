@@ -8,7 +8,6 @@ import torch
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import entropy_aware_advantages, top_tokens
-from agentrl.update import distributed
 from agentrl.update.batch import Sample
 from agentrl.update.shaping import shape_tokens
 from tests.agentrl.update.samples import NAN, samples
@@ -48,21 +47,6 @@ def test_only_decisive_tokens_are_left(batch: list[Sample]) -> None:
     assert sum(sample.num_scored for sample in shaped) == expected.sum() == int(0.2 * len(advantages))
     np.testing.assert_array_equal(np.sort(scored(shaped)[0]), np.sort(advantages[expected]))
     assert len(shaped) < len(batch) and all(sample.num_scored for sample in shaped), "empty samples are dropped"
-
-
-def test_processes_share_the_statistics(batch: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = LossSettings(entropy_advantage=0.2, token_share=0.5)
-    whole = scored(shape_tokens(batch, loss))[0]
-    shares = [batch[:1], [], batch[1:]]
-    parts = []
-    for rank, share in enumerate(shares):
-        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        monkeypatch.setattr(
-            distributed, "gather", lambda own: [scored(part) if part else (np.zeros(0), np.zeros(0)) for part in shares]
-        )
-        result = shape_tokens(share, loss)
-        parts.append(scored(result)[0] if result else np.zeros(0))
-    np.testing.assert_allclose(np.concatenate(parts), whole, rtol=1e-12)
 
 
 def test_samples_are_not_changed_in_place(batch: list[Sample]) -> None:

@@ -8,10 +8,9 @@ import torch
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import decision_weights, relative_uncertainty
-from agentrl.update import distributed
 from agentrl.update.batch import Sample, pack
 from agentrl.update.shaping import shape_tokens
-from agentrl.update.token_roles import is_decision, mark_uncertainty
+from agentrl.update.token_roles import is_decision
 from tests.agentrl.update.samples import NAN, samples
 
 
@@ -58,23 +57,3 @@ def test_uncertainty_reaches_the_batch(batch: list[Sample]) -> None:
     torch.testing.assert_close(packed.uncertainty_A, expected)
     assert expected.max() == 1 and expected.min() == -1
     assert pack(batch).uncertainty_A.abs().max() == 0, "nobody asked"
-
-
-def test_processes_share_the_statistics(batch: list[Sample], monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = [sample.uncertainty_L for sample in mark_uncertainty(batch, 0.6)]
-    scaled = [sample.advantages_L for sample in shape_tokens(batch, LossSettings(decision_coef=0.1))]
-    shares = [batch[:1], [], batch[1:]]
-    own = [
-        np.concatenate([np.zeros(0, np.float32), *(s.sequence.entropies_L[np.isfinite(s.advantages_L)] for s in share)])
-        for share in shares
-    ]
-    counts = [float(sum(is_decision(s).sum() for s in batch)), float(sum(s.num_scored for s in batch))]
-    marked, weighed = [], []
-    for rank, share in enumerate(shares):
-        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
-        monkeypatch.setattr(distributed, "gather", lambda _: own)
-        monkeypatch.setattr(distributed, "all_sum", lambda _: counts)
-        marked += [sample.uncertainty_L for sample in mark_uncertainty(share, 0.6)]
-        weighed += [sample.advantages_L for sample in shape_tokens(share, LossSettings(decision_coef=0.1))]
-    for one, other in zip([*marked, *weighed], [*whole, *scaled], strict=True):
-        np.testing.assert_array_equal(one, other)
