@@ -22,8 +22,8 @@ def refuse_unsupported(config: Any, max_context: int) -> None:
     others = sorted(set(getattr(text, "layer_types", None) or []) - _ATTENTION)
     if others:
         raise ModelError(
-            f"{name} has layers of kind {', '.join(others)}: what these carry from token to token would leak between "
-            "sequences of one pass, and slots hold keys and values alone; choose a model in which all layers attend"
+            f"{name} has layers of kind {', '.join(others)}: only full and sliding attention are reproduced here (a "
+            "recurrent state would leak between the sequences of one pass); choose a model in which all layers attend"
         )
     positions = getattr(text, "max_position_embeddings", None)
     if positions is not None and positions < max_context:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams, check_fork_length
 from agentrl.engines.handles import Handles, room_after
+from agentrl.engines.plain import plain_logprobs
 from agentrl.engines.vllm_library import InProcessVllm, Library, SampledTurn
 from agentrl.errors import EngineError
 from agentrl.seeding import derive, generator
@@ -143,6 +144,11 @@ class VllmEngine:
         return self._max_context
 
     @property
+    def tolerance(self) -> float:
+        """Largest mean difference between vLLM's and the model's log-probs after a sync, nats a token."""
+        return self._tolerance
+
+    @property
     def policy_version(self) -> int:
         """Version of the weights, stamped on every completion; :meth:`load` raises it."""
         return self._policy_version
@@ -180,7 +186,7 @@ class VllmEngine:
             found = self._library.score(ids.tolist())
         except Exception as error:  # the library raises anything
             raise EngineError(f"vLLM cannot take the model's weights: {type(error).__name__}: {error}") from error
-        difference = float(np.abs(found - _score(model, ids)).mean())
+        difference = float(np.abs(found - plain_logprobs(model, ids)).mean())
         if not difference <= self._tolerance:
             raise EngineError(
                 f"after the sync vLLM's log-probs of a probe text differ from the model's by {difference:.2g} nats a "
@@ -315,19 +321,3 @@ def _weights(model: Any) -> Iterable[tuple[str, Any]]:
     """Yield names and tensors as a checkpoint of ``model`` would hold them."""
     for name, tensor in model.state_dict().items():
         yield name, tensor.detach()
-
-
-def _score(model: Any, ids: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the model's ln p of each id after the first."""
-    import torch
-
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.no_grad():
-            ids_L = torch.from_numpy(ids).to(next(model.parameters()).device)
-            logprobs_LV = torch.log_softmax(model(input_ids=ids_L[None]).logits[0, :-1].float(), dim=-1)
-            scores: NDArray[np.float64] = logprobs_LV.gather(1, ids_L[1:, None])[:, 0].double().cpu().numpy()
-            return scores
-    finally:
-        model.train(was_training)

@@ -12,6 +12,7 @@ from agentrl.engines.vllm import VllmEngine
 from agentrl.engines.vllm_library import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_settings
 from agentrl.errors import ConfigError
 from agentrl.trainer.config import Config
+from agentrl.trainer.soundness import check_soundness
 from agentrl.update.settings import Precision
 
 _DECIDED_ELSEWHERE = {
@@ -68,7 +69,7 @@ class PolicyEngine:
     """
 
     def __init__(self, config: Config, model: Any, tokenizer: Any, folder: Path) -> None:
-        self._model = model
+        self._config, self._model = config, model
         shares = config.engine.kind != "transformers" or engine_dtype(config) == "float32"
         self._served = model if shares else _half(model)
         self.engine = _start(config, self._served, tokenizer, folder)
@@ -93,6 +94,27 @@ class PolicyEngine:
         began = time.monotonic()
         difference = self.engine.load(self._model, version=version)
         return {"engine/sync_difference": difference, "engine/sync_s": time.monotonic() - began}
+
+    def check(self, *, trains: bool) -> dict[str, float]:
+        """Compare engine and, if it ``trains``, trainer with the policy's own forward pass.
+
+        See :func:`~agentrl.trainer.soundness.check_soundness` for what is returned and raised.
+        """
+        config = self._config
+        tolerance = config.engine.tolerance
+        if tolerance is None and isinstance(self.engine, VllmEngine):
+            tolerance = self.engine.tolerance
+        return check_soundness(
+            self._model,
+            self.engine,
+            max_context=config.context.max_context,
+            served=self._served if isinstance(self.engine, TransformersEngine) else None,
+            trained=config.policy.dtype if trains else None,
+            sampled=engine_dtype(config),
+            merges=config.update.merge_prefixes != "never",
+            fork=config.rollout.concurrency > 1,
+            tolerance=tolerance,
+        )
 
     def close(self) -> None:
         """Free the memory of an engine that has its own."""

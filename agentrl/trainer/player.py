@@ -66,6 +66,14 @@ class Player:
         """Bring the engine to the policy's weights; return what that took."""
         return self._policy_engine.sync(version)
 
+    def check(self, *, trains: bool) -> dict[str, float]:
+        """Compare engine, and trainer if there is one, with the policy's own forward pass; return differences, nats.
+
+        Raises:
+          ModelError: one of them computes something else.
+        """
+        return self._policy_engine.check(trains=trains)
+
     def scores(self, *, greedy: bool) -> Scores:
         """Play the evaluation tasks."""
         return evaluate_policy(

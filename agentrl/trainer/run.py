@@ -78,6 +78,9 @@ class Run:
         self.log.begin(config, self.progress.records)
         what = describe_policy(self.model, self.tokenizer) + describe_engine(config)
         self.log.say(f"policy: {what}; {distributed.world_size()} process(es)")
+        found = self.player.check(trains=bool(config.run.iterations or config.warm_start.steps))
+        which = " and ".join(f"{name} {nats:.1e}" for name, nats in found.items())
+        self.log.say(f"differences from the policy's own forward pass, nats: {which}")
 
     # -- stages ----------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ def test_attention_in_all_layers_is_served() -> None:
 
 def test_layers_with_a_state_are_refused() -> None:
     for config in (MambaConfig(), Qwen3NextConfig(num_hidden_layers=4)):
-        with pytest.raises(ModelError, match="layers of kind linear_attention: what these carry"):
+        with pytest.raises(ModelError, match="layers of kind linear_attention: only full and"):
             refuse_unsupported(config, 64)
 
 
