@@ -38,6 +38,13 @@ test-vllm: .venv-vllm/installed
 	.venv-vllm/bin/python -m pip install --quiet --editable ".[train]"
 	touch $@
 
+# TRL, for `python benchmarks/iteration.py`, in an environment of its own.
+.venv-trl/installed: pyproject.toml
+	test -x .venv-trl/bin/python || $(PYTHON) -m venv .venv-trl
+	.venv-trl/bin/python -m pip install --quiet $(TORCH)
+	.venv-trl/bin/python -m pip install --quiet trl==1.16.0 jmespath --editable .
+	touch $@
+
 install: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -47,4 +54,4 @@ install: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-vllm build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-vllm .venv-trl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
