@@ -38,7 +38,7 @@ def train(
 ) -> None:
     """Train a policy: supervised warm start, then reinforcement learning, then a report.
 
-    Ctrl-C finishes the current step, saves, and says how to resume; a second Ctrl-C stops at once.
+    Ctrl-C gives up what is being played, saves, and says how to resume; a second Ctrl-C stops at once.
     """
     from agentrl.trainer.config import load_config
     from agentrl.trainer.loop import run_training
@@ -56,7 +56,7 @@ def evaluate(
     from agentrl.trainer.config import load_config
     from agentrl.trainer.loop import run_evaluation
 
-    run_evaluation(load_config(config, overrides or ()), policy or None)
+    raise typer.Exit(run_evaluation(load_config(config, overrides or ()), policy or None))
 
 
 @app.command()

@@ -46,6 +46,10 @@ class ModelError(AgentrlError, ValueError):
     """A model computes something that trainer or engine would not compute exactly."""
 
 
+class AbortedError(AgentrlError, RuntimeError):
+    """Playing was given up on request; nothing of what was under way is kept."""
+
+
 class CheckpointError(AgentrlError, RuntimeError):
     """A checkpoint is missing, incomplete or from another configuration."""
 

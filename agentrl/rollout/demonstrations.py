@@ -9,7 +9,7 @@ import numpy as np
 from agentrl.context.base import Context
 from agentrl.engines.base import Completion
 from agentrl.env import Expert, Info, Outcome, TextEnv
-from agentrl.errors import ConfigError, DataError
+from agentrl.errors import AbortedError, ConfigError, DataError
 from agentrl.rollout.group import group_specs
 from agentrl.rollout.limits import NO_LIMITS, Limits
 from agentrl.rollout.record import EpisodeRecord
@@ -137,6 +137,7 @@ def demonstrate(
     forget: float | None = None,
     lapse: float = 0.0,
     limits: Limits = NO_LIMITS,
+    is_aborted: Callable[[], bool] | None = None,
 ) -> list[Trajectory]:
     """Play one demonstration per task and return its record in the token form of rollouts.
 
@@ -156,9 +157,11 @@ def demonstrate(
       forget: see :meth:`FallibleExpert.of`.
       lapse: see :class:`FallibleExpert`.
       limits: of each demonstration, as in a rollout; a message that would not fit is not begun.
+      is_aborted: whether to give up; asked before each demonstration. None for never.
 
     Raises:
       TaskNotFoundError: a task does not exist.
+      AbortedError: ``is_aborted``.
       DataError: the tokenizer cannot write an action: what is read back differs.
       Exception: whatever the environment or its expert raises: a demonstrator has to be debugged, not retried.
     """
@@ -168,6 +171,8 @@ def demonstrate(
     try:
         for index, task in zip(range(len(tasks)) if numbers is None else numbers, tasks, strict=True):
             [spec] = group_specs([task], 1, seed=seed, iteration=0, first=index)
+            if is_aborted is not None and is_aborted():
+                raise AbortedError("the demonstrations were given up on request")
             record = EpisodeRecord(context, spec)
             record.begin(*env.reset(seed=spec.env_seed, options={"task": spec.task_id}))
             rng = generator(seed, "demonstrator", index)

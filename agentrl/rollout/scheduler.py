@@ -11,7 +11,7 @@ from typing import Protocol
 from agentrl.context.base import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
-from agentrl.errors import ConfigError
+from agentrl.errors import AbortedError, ConfigError
 from agentrl.rollout.branching.group import GrowingGroup
 from agentrl.rollout.branching.player import check_forkable
 from agentrl.rollout.branching.sampler import Independent, Sampler
@@ -24,6 +24,9 @@ from agentrl.rollout.roll_in import RollIn
 from agentrl.rollout.single import SingleEpisode
 from agentrl.rollout.stage import Stage
 from agentrl.types import Trajectory
+
+POLL_S = 0.05
+"""Seconds between looks at whether a rollout is to be given up."""
 
 
 class Job(Protocol):
@@ -66,6 +69,8 @@ class Rollout:
       max_retries: attempts after the first, per episode.
       threads: call environments in threads.
       roll_in: who plays the first turns of episodes; None for the policy. Not where groups are one job.
+      is_aborted: whether to give up what is being played; asked every ``POLL_S``. It may turn true in a thread or in a
+        signal handler. None for never.
 
     Raises:
       ConfigError: a bound is out of range, the sampler branches and the environment cannot be, or there is a roll-in
@@ -86,6 +91,7 @@ class Rollout:
         max_retries: int = 2,
         threads: bool = False,
         roll_in: RollIn | None = None,
+        is_aborted: Callable[[], bool] | None = None,
     ) -> None:
         if concurrency < 1 or max_retries < 0 or (max_env_steps is not None and max_env_steps < 1):
             raise ConfigError(
@@ -96,6 +102,7 @@ class Rollout:
         self._max_env_steps = max_env_steps
         self._concurrency = concurrency
         self._roll_in = roll_in
+        self._is_aborted = is_aborted
         self._plays_groups = self._sampler.branches or max_env_steps is not None
         if self._plays_groups and roll_in is not None:
             raise ConfigError("a roll-in needs episodes that are played one by one: no forks and no max_env_steps")
@@ -112,6 +119,7 @@ class Rollout:
 
         Raises:
           TaskNotFoundError: a task does not exist.
+          AbortedError: ``is_aborted``; nothing is returned of what was played.
           ConfigError: a group that is one job has more episodes than ``concurrency``, or than the sampler's options
             allow.
         """
@@ -120,7 +128,8 @@ class Rollout:
     async def collect_async(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
         """Play ``specs`` inside a running event loop; otherwise as :meth:`collect`.
 
-        Cancelling it cancels the episodes under way and waits until they have let go of their sessions.
+        Cancelled or aborted, it cancels the episodes under way and waits until they have let go of their sessions. A
+        call of an environment that is running is waited for.
         """
         begin, busy_s = time.perf_counter(), self._pool.busy_s
         jobs = self._jobs(specs)
@@ -132,9 +141,12 @@ class Rollout:
             )
         waiting = deque(jobs)
         try:
-            async with asyncio.TaskGroup() as workers:
-                for _ in range(min(self._concurrency // largest, len(jobs))):
-                    workers.create_task(_work(waiting))
+            async with asyncio.TaskGroup() as everything:
+                watch = everything.create_task(self._watch())
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(min(self._concurrency // largest, len(jobs))):
+                        workers.create_task(_work(waiting))
+                watch.cancel()
         except BaseExceptionGroup as error:
             raise first_exception(error) from None
         incomplete = dict.fromkeys(job.specs[0].group for job in jobs if len(job.trajectories) < len(job.specs))
@@ -155,6 +167,13 @@ class Rollout:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    async def _watch(self) -> None:
+        """Wait until the rollout is to be given up."""
+        while self._is_aborted is not None:
+            if self._is_aborted():
+                raise AbortedError("the rollout was given up on request")
+            await asyncio.sleep(POLL_S)
 
     def _jobs(self, specs: Sequence[EpisodeSpec]) -> list[Job]:
         if not self._plays_groups:

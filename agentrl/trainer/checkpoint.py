@@ -29,6 +29,7 @@ class Progress:
       elapsed_s: seconds of training and evaluation so far, over all sessions.
       records: lines of metrics written; resumption drops the later ones.
       results: evaluations by name, for the report.
+      due: name of the evaluation that comes next, None if there is none.
     """
 
     stage: Stage = "warm_start"
@@ -40,6 +41,7 @@ class Progress:
     elapsed_s: float = 0.0
     records: int = 0
     results: dict[str, Any] | None = None
+    due: str | None = None
 
 
 def save_checkpoint(

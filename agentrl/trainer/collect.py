@@ -12,6 +12,7 @@ from agentrl.rollout import RolloutResult, group_specs
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.trainer.config import Config
 from agentrl.trainer.credit import turn_table
+from agentrl.trainer.interrupts import unless_aborted
 from agentrl.trainer.scaffold import is_hinted, scaffold
 from agentrl.types import Trajectory
 from agentrl.update import distributed
@@ -52,6 +53,7 @@ class Collector:
 
         Raises:
           LostIterationError: all processes lost every episode to accidents.
+          AbortedError: a process was told to stop; the curriculum has learned nothing of the iteration.
         """
         self._refills, self._groups, self._hinted = 0, 0, 0
         results = [self._play_groups(iteration, self._config.rollout.tasks_per_iteration)]
@@ -97,11 +99,14 @@ class Collector:
             if index % processes == own
         ]
         wanted = list(chain.from_iterable(specs))
-        result = self._play(wanted)
         levels = self._hint_levels(iteration / max(1, self._config.run.iterations))
-        if levels:
-            result = scaffold(result, wanted, self._play, levels)
-            self._hinted += sum(is_hinted(trajectory) for trajectory in result.trajectories)
+
+        def play() -> RolloutResult:
+            result = self._play(wanted)
+            return scaffold(result, wanted, self._play, levels) if levels else result
+
+        result = unless_aborted(play)
+        self._hinted += sum(is_hinted(trajectory) for trajectory in result.trajectories)
         return result
 
     def _missing(self, results: Sequence[RolloutResult]) -> int:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from agentrl.env import TextEnv
 from agentrl.rollout import Limits, Rollout, demonstrate, group_specs
 from agentrl.trainer.collect import check_played
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
+from agentrl.trainer.interrupts import unless_aborted
 from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
 from agentrl.types import Trajectory
 from agentrl.update import distributed
@@ -84,11 +86,13 @@ def evaluate_policy(
     *,
     concurrency: int,
     greedy: bool,
+    is_aborted: Callable[[], bool] | None = None,
 ) -> Scores:
     """Play the first tasks of the evaluation split, shared out over the processes; all return the same scores.
 
     Raises:
       LostIterationError: every episode was lost to an accident.
+      AbortedError: ``is_aborted``, in one of the processes.
     """
     tasks = eval_tasks(env_factory, config)
     samples = 1 if greedy else config.samples
@@ -99,8 +103,10 @@ def evaluate_policy(
         for spec in group_specs([task], samples, seed=config.seed, iteration=0, first=index)
     ]
     params = SamplingParams(params.max_tokens, 0.0 if greedy else config.temperature, 1.0)
-    with Rollout(env_factory, engine, context, params, limits=limits, concurrency=concurrency) as rollout:
-        result = rollout.collect(mine)
+    with Rollout(
+        env_factory, engine, context, params, limits=limits, concurrency=concurrency, is_aborted=is_aborted
+    ) as rollout:
+        result = unless_aborted(partial(rollout.collect, mine))
     check_played(result, "an evaluation's episodes")
     mode = "greedy" if greedy else "sampled"
     return _gathered(mode, tasks, result.trajectories, len(result.accidents))
@@ -112,11 +118,13 @@ def evaluate_demonstrator(
     config: EvalConfig,
     demonstrator: DemonstratorConfig,
     limits: Limits,
+    is_aborted: Callable[[], bool] | None = None,
 ) -> Scores:
     """Let the (fallible) demonstrator play the same tasks."""
     tasks = eval_tasks(env_factory, config)
     mine = range(distributed.rank(), len(tasks), distributed.world_size())
-    trajectories = demonstrate(
+    play = partial(
+        demonstrate,
         env_factory,
         [tasks[number] for number in mine],
         context,
@@ -127,7 +135,9 @@ def evaluate_demonstrator(
         forget=demonstrator.forget,
         lapse=demonstrator.lapse,
         limits=limits,
+        is_aborted=is_aborted,
     )
+    trajectories = unless_aborted(play)
     return _gathered("demonstrator", tasks, trajectories, 0)
 
 

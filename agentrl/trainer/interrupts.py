@@ -1,11 +1,16 @@
-"""Ctrl-C and a scheduler's request to end: the run finishes its step and saves."""
+"""Ctrl-C and a scheduler's request to end: the run gives up what it is playing, or finishes its step, and saves."""
 
 import multiprocessing
 import signal
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+from agentrl.errors import AbortedError
+from agentrl.update import distributed
+
+T = TypeVar("T")
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 """Ctrl-C, and what ``kill`` and schedulers send before they take a machine away."""
@@ -44,6 +49,24 @@ class Interrupts:
     def _take(self, signum: int, frame: FrameType | None) -> None:
         if not self.requested:
             self.requested, self._since = True, time.monotonic()
-            self._say("interrupted: finishing this step, then saving (again: stop at once)")
+            self._say("interrupted: ending this step, then saving (again: stop at once)")
         elif time.monotonic() - self._since > REPEAT_S:
             raise KeyboardInterrupt
+
+
+def unless_aborted(play: Callable[[], T]) -> T:
+    """Return what this process played, if none of the processes gave up: each of them must call it.
+
+    A process learns of a request by its own signal; one that had finished already hears of it here.
+
+    Raises:
+      AbortedError: one gave up; each process raises it.
+    """
+    own: AbortedError | None = None
+    try:
+        result = play()
+    except AbortedError as error:
+        own = error
+    if distributed.all_sum([float(own is not None)])[0]:
+        raise own or AbortedError("another process was told to stop")
+    return result

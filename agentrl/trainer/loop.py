@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from agentrl.context import named_protocol
-from agentrl.errors import CheckpointError, ConfigError, DataError
+from agentrl.errors import AbortedError, CheckpointError, ConfigError, DataError
 from agentrl.policy_check import check_policy_folder
 from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.collect import max_refills
@@ -23,20 +23,29 @@ INTERRUPTED = 130
 def train(config: Config, resume: bool) -> None:
     """Train in this process, together with its peers. Reads top to bottom."""
     with Run(config, resume=resume) as run:
-        run.evaluate_demonstrator()
-        run.warm_start()
-        while run.progress.iteration < config.run.iterations and not run.should_stop():
-            rollout = run.collect()
-            values = run.evaluate_states(rollout.trajectories)
-            credit = run.assign_credit(rollout.trajectories, values)
-            metrics = run.update(rollout.trajectories, credit)
-            run.record(rollout, credit, metrics)
-        if run.should_stop():
-            run.checkpoint()
-            return
-        run.keep_result()
-        if run.control():
-            run.finish()
+        try:
+            _go(run)
+        except AbortedError:
+            run.keep_place()
+
+
+def _go(run: Run) -> None:
+    """Go through the stages, from wherever the run is."""
+    run.evaluate_demonstrator()
+    run.warm_start()
+    run.evaluate_due()
+    while run.progress.iteration < run.config.run.iterations and not run.should_stop():
+        rollout = run.collect()
+        values = run.evaluate_states(rollout.trajectories)
+        credit = run.assign_credit(rollout.trajectories, values)
+        metrics = run.update(rollout.trajectories, credit)
+        run.record(rollout, credit, metrics)
+    if run.should_stop():
+        run.keep_place()
+        return
+    run.keep_result()
+    if run.control():
+        run.finish()
 
 
 def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -> int:
@@ -89,8 +98,8 @@ def _move_aside(directory: Path) -> None:
     print(f"moved the run that was in {directory} to {aside}")
 
 
-def run_evaluation(config: Config, policy: str | None) -> None:
-    """Evaluate a policy folder, or the final policy of the configured run, and print the table.
+def run_evaluation(config: Config, policy: str | None) -> int:
+    """Evaluate a policy folder, or the final policy of the configured run, print the table, return the exit code.
 
     Raises:
       DataError: there is no such policy.
@@ -105,7 +114,11 @@ def run_evaluation(config: Config, policy: str | None) -> None:
         tree = config.model_dump(mode="json")
         for section, values in changes.items():
             tree[section].update(values)
-        launch(_evaluate, (parse_config(tree),), num_processes(config))
+        try:
+            launch(_evaluate, (parse_config(tree),), num_processes(config))
+        except AbortedError:
+            return INTERRUPTED
+    return 0
 
 
 def _evaluate(config: Config) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.config import Config
 from agentrl.trainer.engine import PolicyEngine
 from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
+from agentrl.trainer.interrupts import unless_aborted
 from agentrl.trainer.sampling import make_rollout
 from agentrl.trainer.setup import env_factory
 from agentrl.types import Trajectory
@@ -29,6 +31,7 @@ class Player:
       model: the policy.
       tokenizer: the policy's.
       folder: holds a policy of the same architecture, which vLLM starts from.
+      is_aborted: whether to give up what is being played, with ``AbortedError`` in every process.
 
     Attributes:
       collector: chooses and plays the tasks of an iteration.
@@ -36,8 +39,17 @@ class Player:
       max_turns: most turns of an episode; None for no limit.
     """
 
-    def __init__(self, config: Config, recipe: Recipe, model: Any, tokenizer: Any, folder: Path) -> None:
+    def __init__(
+        self,
+        config: Config,
+        recipe: Recipe,
+        model: Any,
+        tokenizer: Any,
+        folder: Path,
+        is_aborted: Callable[[], bool] | None = None,
+    ) -> None:
         self._config = config
+        self._is_aborted = is_aborted
         self._env_factory = env_factory(config)
         self._policy_engine = PolicyEngine(config, model, tokenizer, folder)
         self.engine = self._policy_engine.engine
@@ -53,7 +65,7 @@ class Player:
         self._limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
         self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, rollout.top_p)
         self._rollout = make_rollout(
-            config, recipe, self._env_factory, self.engine, self._context, self._params, self._limits
+            config, recipe, self._env_factory, self.engine, self._context, self._params, self._limits, is_aborted
         )
         env = self._env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)
@@ -85,12 +97,15 @@ class Player:
             self._limits,
             concurrency=self._config.rollout.concurrency,
             greedy=greedy,
+            is_aborted=self._is_aborted,
         )
 
     def demonstrator_scores(self) -> Scores:
         """Let the demonstrator play the evaluation tasks."""
         demonstrator = self._config.warm_start.demonstrator
-        return evaluate_demonstrator(self._env_factory, self._context, self._config.eval, demonstrator, self._limits)
+        return evaluate_demonstrator(
+            self._env_factory, self._context, self._config.eval, demonstrator, self._limits, self._is_aborted
+        )
 
     def demonstrations(self, say: Callable[[str], None]) -> list[Trajectory]:
         """Return this process's share of the demonstrations; the same on every resumption."""
@@ -98,7 +113,8 @@ class Player:
         tasks = demonstration_tasks(self._train_ids, config.demonstrations, seed=seed)
         mine = range(distributed.rank(), len(tasks), distributed.world_size())
         began = time.monotonic()
-        played = demonstrate(
+        play = partial(
+            demonstrate,
             self._env_factory,
             [tasks[number] for number in mine],
             self._context,
@@ -109,7 +125,9 @@ class Player:
             forget=config.demonstrator.forget,
             lapse=config.demonstrator.lapse,
             limits=self._limits,
+            is_aborted=self._is_aborted,
         )
+        played = unless_aborted(play)
         solved = sum(trajectory.success for trajectory in played)
         kept = played if config.demonstrator.keep_failures else [t for t in played if t.success]
         all_solved, all_played, turns = distributed.all_sum(

@@ -70,7 +70,9 @@ class Run:
         distributed.gather(None)
         self.model, self.tokenizer = load_policy(str(folder))
         self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
-        self.player = Player(config, self.recipe, self.model, self.tokenizer, folder)
+        self.player = Player(
+            config, self.recipe, self.model, self.tokenizer, folder, lambda: self._interrupts.requested
+        )
         self.learner = Learner(config, self.recipe, self.model, self.tokenizer, self.player.max_turns)
         if checkpoint is not None:
             self._restore(checkpoint)
@@ -94,11 +96,12 @@ class Run:
         config = self.config.warm_start
         if self.progress.stage != "warm_start":
             return
-        if config.steps and config.demonstrations:
+        if config.steps and config.demonstrations and self.progress.due is None:
             self._imitate(config, self.config.run.seed, first_step=self.progress.step)
         if self.should_stop():
             return
-        self.evaluate("warm start" if config.steps else "initial policy")
+        self.progress.due = "warm start" if config.steps else "initial policy"
+        self.evaluate_due()
         if config.control_steps and self.log.is_active:
             save_policy(self.directory / "warm_start_policy", self.model, self.tokenizer)
         self.progress.stage = "reinforce"
@@ -157,7 +160,8 @@ class Run:
             first = rollout.accidents[0]
             self.log.say(f"  {len(rollout.accidents)} accidents, the first: {first.outcome}: {first.outcome_reason}")
         if self.config.eval.every and progress.iteration % self.config.eval.every == 0:
-            self.evaluate(f"iteration {progress.iteration}")
+            progress.due = f"iteration {progress.iteration}"
+            self.evaluate_due()
         if progress.iteration % self.config.run.checkpoint_every == 0:
             self.checkpoint()
 
@@ -196,11 +200,22 @@ class Run:
         modes = (False, True) if self.config.eval.greedy else (False,)
         return self._remember(name, [self.player.scores(greedy=greedy) for greedy in modes])
 
+    def evaluate_due(self) -> None:
+        """Make the evaluation that the run owes, if any: one that was given up is made on resumption."""
+        if self.progress.due is not None:
+            self.evaluate(self.progress.due)
+            self.progress.due = None
+
     # -- interruption and files ------------------------------------------------------------------------------------
 
     def should_stop(self) -> bool:
         """True in every process as soon as one was interrupted."""
         return distributed.all_sum([float(self._interrupts.requested)])[0] > 0
+
+    def keep_place(self) -> None:
+        """Save the place in the run when it is given up; the control is made anew from its beginning."""
+        if self.progress.stage != "control":
+            self.checkpoint()
 
     def checkpoint(self) -> None:
         """Save the place in the run."""

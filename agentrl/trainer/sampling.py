@@ -83,8 +83,9 @@ def make_rollout(
     context: Context,
     params: SamplingParams,
     limits: Limits,
+    is_aborted: Callable[[], bool] | None = None,
 ) -> Rollout:
-    """Return what plays the iterations' groups."""
+    """Return what plays the iterations' groups, unless ``is_aborted``."""
     settings = config.rollout
     return Rollout(
         env_factory,
@@ -98,4 +99,5 @@ def make_rollout(
         max_retries=settings.max_retries,
         threads=settings.threads,
         roll_in=choose_roll_in(config, recipe),
+        is_aborted=is_aborted,
     )

@@ -9,7 +9,7 @@ import pytest
 from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Expert, Info, Outcome
-from agentrl.errors import ConfigError, DataError, TaskNotFoundError
+from agentrl.errors import AbortedError, ConfigError, DataError, TaskNotFoundError
 from agentrl.rollout import EpisodeSpec, FallibleExpert, Limits, Rollout, demonstrate, demonstration_tasks
 from agentrl.seeding import generator
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, recite
@@ -195,3 +195,10 @@ def test_tasks_are_distinct_until_there_are_no_more() -> None:
     assert demonstration_tasks(ids, 4, seed=1) == demonstration_tasks(ids, 4, seed=1)
     assert len({tuple(demonstration_tasks(ids, 4, seed=seed)) for seed in range(5)}) > 1
     assert set(Counter(demonstration_tasks(ids, 17, seed=1)).values()) == {2, 3}
+
+
+def test_demonstrations_are_given_up_on_request(context: Context) -> None:
+    asked = iter([False, False, True])
+    with pytest.raises(AbortedError):
+        demonstrate(Corridor, TASKS, context, seed=0, is_aborted=lambda: next(asked))
+    assert next(asked, None) is None

@@ -12,7 +12,7 @@ import pytest
 from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, TurnResult
-from agentrl.errors import ConfigError, TaskNotFoundError
+from agentrl.errors import AbortedError, ConfigError, TaskNotFoundError
 from agentrl.rollout import EnvPool, EpisodeSpec, RollIn, Rollout, group_specs
 from agentrl.rollout.branching import Arpo, Independent, Sampler
 from agentrl.store import save_trajectories
@@ -261,6 +261,21 @@ def test_cancelling_waits_until_every_session_is_released(context: Context) -> N
     engine = Stuck(chatter(context.chat, "left"), context.chat.tokenizer)
     with rollout(context, engine) as play:
         asyncio.run(cancel_midway())
+
+
+@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("sampler", [Independent(), Arpo(scale="mean")], ids=lambda sampler: sampler.name)
+def test_an_aborted_rollout_leaves_nothing_behind(context: Context, sampler: Sampler, threads: bool) -> None:
+    steps: list[int] = []
+    engine = wandering(context)
+    with rollout(
+        context, engine, fault=steps.append, sampler=sampler, threads=threads, is_aborted=lambda: len(steps) >= 5
+    ) as play:
+        with pytest.raises(AbortedError):
+            play.collect(group_specs(TASKS * 40, 4, seed=3, iteration=1))
+        assert engine.num_open == 0
+        assert 5 <= len(steps) < 2000
+    assert not [t for t in threading.enumerate() if t.name.startswith("agentrl-env")]
 
 
 def test_slow_worlds_run_side_by_side_in_threads(context: Context) -> None:

@@ -127,7 +127,7 @@ def test_two_processes_interrupted_and_resumed(tmp_path: Path, request_to_stop: 
     process = start_cli("train", path)
     said = stop_at(process, tmp_path / "run", "reinforce", 1, request_to_stop)
     assert process.returncode == (-signal.SIGKILL if request_to_stop is signal.SIGKILL else INTERRUPTED)
-    assert said.count("interrupted: finishing this step") == 1
+    assert said.count("interrupted: ending this step") == 1
     assert max(record["index"] for record in records(tmp_path / "run") if record["stage"] == "reinforce") < 4
     config = tiny_config(tmp_path / "run", **changes)
     saved = latest_checkpoint(tmp_path / "run" / "checkpoints")

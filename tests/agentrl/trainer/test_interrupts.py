@@ -22,5 +22,5 @@ def test_the_first_is_a_request_and_its_echo_too_the_next_stops_at_once(
         monkeypatch.setattr(interrupts, "REPEAT_S", 0.0)
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signum)
-    assert said == ["interrupted: finishing this step, then saving (again: stop at once)"]
+    assert said == ["interrupted: ending this step, then saving (again: stop at once)"]
     assert [signal.getsignal(one) for one in SIGNALS] == before

@@ -86,7 +86,7 @@ def test_interrupt_and_kill_from_outside(whole_run: Path, tmp_path: Path, reques
     process = start_cli("train", path)
     said = stop_at(process, directory, "reinforce", 1, request_to_stop)
     assert process.returncode == INTERRUPTED
-    assert "interrupted: finishing this step, then saving" in said
+    assert "interrupted: ending this step, then saving" in said
     assert "continue with --resume" in said
     process = start_cli("train", path, "--resume")
     stop_at(process, directory, "reinforce", 3, signal.SIGKILL)
