@@ -42,6 +42,10 @@ class DivergedError(AgentrlError, ArithmeticError):
     """A loss, a gradient or a weight is not finite any more: the training has diverged."""
 
 
+class MismatchError(AgentrlError, ArithmeticError):
+    """Engine and trainer give the same tokens different probabilities."""
+
+
 class ModelError(AgentrlError, ValueError):
     """A model computes something that trainer or engine would not compute exactly."""
 

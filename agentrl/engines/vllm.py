@@ -6,7 +6,7 @@ list, and a turn computes what is new and the part of a block before it.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,6 +20,9 @@ from agentrl.engines.vllm_library import InProcessVllm, Library, SampledTurn
 from agentrl.errors import EngineError
 from agentrl.seeding import derive, generator
 from agentrl.types import StopReason
+
+Scorer = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+"""ids -> ln p of each after the first, given those before it."""
 
 # Ids of the text that a sync is verified with.
 _PROBE_LENGTH = 64
@@ -160,19 +163,21 @@ class VllmEngine:
 
     # -- weights -------------------------------------------------------------------------------------------------
 
-    def load(self, model: Any, *, version: int | None = None) -> float:
+    def load(self, model: Any, *, version: int | None = None, trainer: Scorer | None = None) -> float:
         """Take over the weights of ``model`` and verify that vLLM computes with them.
 
         A reload can succeed and leave wrong weights (names that match nothing, a format that was not meant), so
-        log-probs of a fixed random text are compared with the model's own. Until a later sync succeeds, a failed one
+        log-probs of a fixed random text are compared with those of the model's own forward pass, and with the trainer's
+        where it has another. Until a later sync succeeds, a failed one
         leaves the engine refusing turns. What cannot be seen: weights that are stale by less than ``tolerance``.
 
         Args:
           model: the trainer's (``transformers.PreTrainedModel``), of the architecture that was started.
           version: of the weights; None is one more than before.
+          trainer: gives ln p of each id after the first as the trainer computes it.
 
         Returns:
-          The mean absolute difference in nats.
+          The mean absolute difference in nats, the larger of both.
 
         Raises:
           EngineError: turns are under way, vLLM cannot take the weights, or the log-probs differ.
@@ -186,15 +191,17 @@ class VllmEngine:
             found = self._library.score(ids.tolist())
         except Exception as error:  # the library raises anything
             raise EngineError(f"vLLM cannot take the model's weights: {type(error).__name__}: {error}") from error
-        difference = float(np.abs(found - plain_logprobs(model, ids)).mean())
-        if not difference <= self._tolerance:
-            raise EngineError(
-                f"after the sync vLLM's log-probs of a probe text differ from the model's by {difference:.2g} nats a "
-                f"token, more than {self._tolerance:.2g}: it does not compute with the model's weights"
-            )
+        expected = {"model": plain_logprobs(model, ids)} | ({} if trainer is None else {"trainer": trainer(ids)})
+        differences = {whose: float(np.abs(found - scores).mean()) for whose, scores in expected.items()}
+        for whose, difference in differences.items():
+            if not difference <= self._tolerance:
+                raise EngineError(
+                    f"after the sync vLLM's log-probs of a probe text differ from the {whose}'s by {difference:.2g} "
+                    f"nats a token, more than {self._tolerance:.2g}: it does not compute with the model's weights"
+                )
         self._fault = ""
         self._policy_version = self._policy_version + 1 if version is None else version
-        return difference
+        return max(differences.values())
 
     # -- sessions ------------------------------------------------------------------------------------------------
 

@@ -245,6 +245,10 @@ class UpdateConfig(Section):
         "behavior", description="the sampler's own log-probs, or a pass of the trainer before the update"
     )
 
+    max_mismatch: float | None = Field(
+        0.1, gt=0, description="a run stops where engine/mismatch is more, nats a token; null: it never does"
+    )
+
     def settings(self, dtype: Precision) -> UpdateSettings:
         """Return what decides how updates are cut, packed and computed."""
         return UpdateSettings(**_fields_of(UpdateSettings, self), dtype=dtype)

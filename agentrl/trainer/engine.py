@@ -5,14 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from agentrl.engines.transformers import TransformersEngine
-from agentrl.engines.vllm import VllmEngine
+from agentrl.engines.vllm import Scorer, VllmEngine
 from agentrl.engines.vllm_library import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_settings
 from agentrl.errors import ConfigError
 from agentrl.trainer.config import Config
-from agentrl.trainer.soundness import check_soundness
+from agentrl.trainer.soundness import check_soundness, trained_logprobs
 from agentrl.update.settings import Precision
 
 _DECIDED_ELSEWHERE = {
@@ -70,6 +71,7 @@ class PolicyEngine:
 
     def __init__(self, config: Config, model: Any, tokenizer: Any, folder: Path) -> None:
         self._config, self._model = config, model
+        self._trainer: Scorer | None = None
         shares = config.engine.kind != "transformers" or engine_dtype(config) == "float32"
         self._served = model if shares else _half(model)
         self.engine = _start(config, self._served, tokenizer, folder)
@@ -92,7 +94,7 @@ class PolicyEngine:
             self.engine.policy_version = version
             return {}
         began = time.monotonic()
-        difference = self.engine.load(self._model, version=version)
+        difference = self.engine.load(self._model, version=version, trainer=self._trainer)
         return {"engine/sync_difference": difference, "engine/sync_s": time.monotonic() - began}
 
     def check(self, *, trains: bool) -> dict[str, float]:
@@ -100,12 +102,12 @@ class PolicyEngine:
 
         See :func:`~agentrl.trainer.soundness.check_soundness` for what is returned and raised.
         """
-        config = self._config
+        config, model = self._config, self._model
         tolerance = config.engine.tolerance
         if tolerance is None and isinstance(self.engine, VllmEngine):
             tolerance = self.engine.tolerance
-        return check_soundness(
-            self._model,
+        found = check_soundness(
+            model,
             self.engine,
             max_context=config.context.max_context,
             served=self._served if isinstance(self.engine, TransformersEngine) else None,
@@ -115,6 +117,9 @@ class PolicyEngine:
             fork=config.rollout.concurrency > 1,
             tolerance=tolerance,
         )
+        if trains:  # from now on syncs are verified with its log-probs too
+            self._trainer = lambda ids: trained_logprobs(model, [ids.astype(np.int32)], config.policy.dtype)[0]
+        return found
 
     def close(self) -> None:
         """Free the memory of an engine that has its own."""

@@ -104,7 +104,9 @@ def prompt_of(config: Any, max_context: int) -> NDArray[np.int32]:
     return generator(0, "soundness", "prompt").integers(3, text.vocab_size, max(1, length)).astype(np.int32)
 
 
-def trained_logprobs(model: Any, sequences: list[NDArray[np.int32]], dtype: Precision, *, merge: bool) -> Scores:
+def trained_logprobs(
+    model: Any, sequences: list[NDArray[np.int32]], dtype: Precision, *, merge: bool = False
+) -> Scores:
     """Return the trainer's ln p of each id after the first: all sequences in one pass.
 
     Raises:

@@ -18,6 +18,7 @@ class UpdateSettings:
       merge_prefixes: compute what sequences share at their beginnings once; "auto" where it saves enough.
       old_logprobs: the sampler's own, or of a pass of the trainer before the update.
       dtype: of the passes; of the critic's too.
+      max_mismatch: largest mean difference of sampler's and trainer's log-probs, nats a token; None for any.
     """
 
     minibatches: int = 4
@@ -26,6 +27,7 @@ class UpdateSettings:
     merge_prefixes: Literal["auto", "always", "never"] = "auto"
     old_logprobs: Literal["behavior", "recompute"] = "behavior"
     dtype: Precision = "float32"
+    max_mismatch: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

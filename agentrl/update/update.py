@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
+from agentrl.errors import MismatchError
 from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
@@ -95,6 +96,8 @@ class Updater:
 
         Raises:
           DivergedError: a loss, a gradient or the weights are not finite, in every process alike.
+          MismatchError: the sampler's log-probs differ from the trainer's by more than ``config.max_mismatch``: in
+            every process alike, and before any step.
         """
         if self.config.old_logprobs == "recompute":
             samples = self._old(samples)
@@ -117,6 +120,8 @@ class Updater:
                     self._backward(batch, denominator, totals, compare=not norms) for _, batch in self._batches(share)
                 ]
                 check_finite("loss", distributed.all_sum([sum(own)])[0], f" in update {len(norms) + 1}")
+                if not norms:
+                    self._check_mismatch(totals)
                 norms.append(self.optimizer.step(lr))
         return self._means(totals, norms)
 
@@ -124,6 +129,17 @@ class Updater:
     def device(self) -> torch.device:
         """Where the model is."""
         return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
+
+    def _check_mismatch(self, totals: dict[str, float]) -> None:
+        limit = self.config.max_mismatch
+        distance, compared = distributed.all_sum([totals.get(key, 0.0) for key in (MISMATCH, "compared")])
+        found = distance / max(1.0, compared)
+        if limit is not None and not found <= limit:
+            raise MismatchError(
+                f"{MISMATCH} is {found:.2g} nats a token, more than update.max_mismatch {limit:g}: engine and trainer "
+                "do not compute the same policy, and training on the difference would spoil it; look at engine.kind, "
+                "engine.dtype and policy.dtype (raise the limit only for a difference that you can explain)"
+            )
 
     def _score(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
         return score(model, batch, self.temperature, self.config.dtype)

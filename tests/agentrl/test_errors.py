@@ -11,6 +11,8 @@ KINDS = {
     "SnapshotError": RuntimeError,
     "EngineError": RuntimeError,
     "DivergedError": ArithmeticError,
+    "MismatchError": ArithmeticError,
+    "AbortedError": RuntimeError,
     "ModelError": ValueError,
     "CheckpointError": RuntimeError,
 }

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams
+from agentrl.engines.plain import plain_logprobs
 from agentrl.engines.vllm import VllmEngine
 from agentrl.engines.vllm_library import SampledTurn, import_vllm, runners_up, top_entropies
 from agentrl.errors import ConfigError, EngineError
@@ -230,6 +231,15 @@ def test_weights_are_verified_and_stamped(engine: VllmEngine, library: ToyLibrar
     assert say(engine, engine.open(0)).policy_version == 1
     engine.load(model, version=7)
     assert say(engine, engine.open(0)).policy_version == 7
+
+
+def test_a_trainer_that_computes_something_else_is_noticed(engine: VllmEngine) -> None:
+    model = build("qwen3")
+    assert engine.load(model, trainer=lambda ids: plain_logprobs(model, ids) + 5e-5) == pytest.approx(5e-5, rel=0.1)
+    with pytest.raises(EngineError, match="differ from the trainer's by"):
+        engine.load(model, trainer=lambda ids: plain_logprobs(model, ids) + 0.2)
+    with pytest.raises(EngineError, match="samples nothing"):
+        say(engine, engine.open(0))
 
 
 def test_weights_that_did_not_arrive_are_noticed(

@@ -14,11 +14,11 @@ from torch import Tensor
 from agentrl import losses, seeding
 from agentrl.algorithms import AEPO, CISPO, GSPO, LOOP, REC, SAPO
 from agentrl.algorithms.base import LossSettings
-from agentrl.errors import DivergedError
+from agentrl.errors import DivergedError, MismatchError
 from agentrl.update.batch import Sample, pack
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.settings import UpdateSettings
-from agentrl.update.update import Updater, policy_term, score
+from agentrl.update.update import MISMATCH, Updater, policy_term, score
 from tests.agentrl.engines.tiny import build
 from tests.agentrl.update.samples import NAN, samples
 
@@ -278,4 +278,19 @@ def test_a_loss_that_is_not_finite_leaves_the_weights(batch: list[Sample]) -> No
     updater = Updater(model, None, Optimizer(model), UpdateSettings(minibatches=1), PLAIN)
     with pytest.raises(DivergedError, match=r"^the loss is nan in update 1: "):
         updater.run(spoiled, lr=0.1, rng=seeding.generator(0, "deal"))
+    assert all(parameter.equal(kept) for parameter, kept in zip(model.parameters(), before, strict=True))
+
+
+def test_a_sampler_with_other_log_probs_is_refused_before_any_step(batch: list[Sample]) -> None:
+    model = build("qwen3")
+    before = [parameter.detach().clone() for parameter in model.parameters()]
+    _, metrics = update(model, batch)
+    found = metrics[MISMATCH]
+    for limit, refused in ((found * 0.9, True), (found * 1.1, False), (None, False)):
+        updater = Updater(model, None, Recorder(model), UpdateSettings(minibatches=1, max_mismatch=limit), PLAIN)
+        if refused:
+            with pytest.raises(MismatchError, match=rf"^engine/mismatch is {found:.2g} nats a token, more than"):
+                updater.run(batch, lr=0.1, rng=seeding.generator(0, "deal"))
+        else:
+            updater.run(batch, lr=0.1, rng=seeding.generator(0, "deal"))
     assert all(parameter.equal(kept) for parameter, kept in zip(model.parameters(), before, strict=True))
