@@ -245,6 +245,12 @@ def _quiet() -> Iterator[None]:
         transformers_logging.set_verbosity(before)
 
 
+def end_ids(model: Any) -> tuple[int, ...]:
+    """Return the tokens that end a message by the model's generation settings: some models have several."""
+    named = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+    return tuple(named) if isinstance(named, list | tuple) else () if named is None else (int(named),)
+
+
 def num_parameters(model: Any) -> int:
     """Return the number of weights, tied ones once."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -131,7 +131,7 @@ def load_state(folder: Path, of: Literal["optimizer", "critic"], into: Any) -> N
       CheckpointError: the checkpoint is damaged.
     """
     try:
-        into.load_state_dict(torch.load(folder / f"{of}.pt", weights_only=True))
+        into.load_state_dict(torch.load(folder / f"{of}.pt", map_location="cpu", weights_only=True))
     except Exception as error:  # damage can look like anything from inside
         raise _damaged(folder, error) from error
 

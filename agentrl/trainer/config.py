@@ -95,7 +95,11 @@ class WarmStartConfig(Section):
 
     demonstrations: int = Field(2000, ge=0, description="played on distinct training tasks, or evenly on all of them")
     demonstrator: DemonstratorConfig = DemonstratorConfig()
-    steps: int = Field(500, ge=0, description="updates; 0 skips the stage")
+    steps: int = Field(
+        500,
+        ge=0,
+        description="updates; 0 skips the stage; null: 500 for a policy built from nothing, 0 for one of policy.path",
+    )
     control_steps: int = Field(
         0,
         ge=0,
@@ -106,7 +110,7 @@ class WarmStartConfig(Section):
     )
     batch_tokens: int = Field(8192, gt=0, description="tokens per update, all processes together")
     optimizer: Literal["adamw", "muon"] = Field("adamw", description="muon learns faster from random weights")
-    lr: float = Field(2e-3, gt=0)
+    lr: float = Field(2e-3, gt=0, description="null: 2e-3 for a policy built from nothing, 1e-5 for one of policy.path")
     warmup_steps: int = Field(20, ge=0)
     final_lr_share: float = Field(0.1, ge=0, le=1, description="cosine down to this share of lr")
     betas: tuple[float, float] = (0.9, 0.95)
@@ -136,10 +140,20 @@ class RolloutConfig(Section):
     )
     roll_in: RollInConfig | None = Field(None, description="null suits the algorithm; a chance of 0 is none")
     temperature: float = Field(1.0, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
+    top_p: float = Field(1.0, description="1: episodes are trained on under the distribution that they are drawn from")
     concurrency: int = Field(128, gt=0, description="episodes in flight per process")
     max_retries: int = Field(2, ge=0, description="fresh attempts for an episode lost to an accident")
     threads: bool = Field(False, description="step environments in threads: for slow ones")
+
+    @pydantic.field_validator("top_p")
+    @classmethod
+    def _is_the_whole_distribution(cls, top_p: float) -> float:
+        if top_p != 1.0:
+            raise ValueError(
+                f"training on a nucleus (top_p {top_p}) is biased, for log-probs and gradients are those of the full "
+                "distribution: set it to 1, or eval.top_p for evaluations"
+            )
+        return top_p
 
 
 class EngineConfig(Section):
@@ -226,7 +240,7 @@ class UpdateConfig(Section):
     """Optimisation of the policy."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    lr: float = Field(5e-4, gt=0)
+    lr: float = Field(5e-4, gt=0, description="null: 5e-4 for a policy built from nothing, 1e-6 for one of policy.path")
     warmup_iterations: int = Field(0, ge=0)
     final_lr_share: float = Field(1.0, ge=0, le=1, description="linear down to this share of lr at the last iteration")
     betas: tuple[float, float] = (0.9, 0.95)
@@ -261,7 +275,9 @@ class CriticConfig(Section):
     """
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    lr: float = Field(1e-3, gt=0)
+    lr: float = Field(
+        1e-3, gt=0, description="null: 1e-3 beside a policy built from nothing, 1e-5 beside one of policy.path"
+    )
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
     minibatches: int = Field(4, gt=0, description="updates per epoch over an iteration's episodes")
@@ -281,6 +297,7 @@ class EvalConfig(Section):
     tasks: int | None = Field(200, gt=0, description="first tasks of the split; null for all")
     samples: int = Field(1, gt=0, description="sampled episodes per task, for avg@k and pass@k")
     temperature: float = Field(1.0, gt=0)
+    top_p: float = Field(1.0, gt=0, le=1, description="nucleus of the sampled episodes; 1 for the full distribution")
     greedy: bool = Field(True, description="also one greedy episode per task")
     every: int = Field(0, ge=0, description="iterations between evaluations; 0 only before and after")
     seed: int = 1_000_003
@@ -315,6 +332,29 @@ class Config(Section):
     critic: CriticConfig = CriticConfig()
     eval: EvalConfig = EvalConfig()
     run: RunConfig = RunConfig()
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _suits_the_policy(cls, tree: Any) -> Any:
+        """Fill what is left open in ``SUITED`` in as suits a policy built from nothing, or a loaded one."""
+        if not isinstance(tree, Mapping):
+            return tree
+        tree, policy = dict(tree), tree.get("policy")
+        is_loaded = isinstance(policy, Mapping) and policy.get("path") is not None
+        for section, values in SUITED.items():
+            given = tree.get(section, {})
+            if isinstance(given, Mapping):
+                suited = {key: pair[is_loaded] for key, pair in values.items() if given.get(key) is None}
+                tree[section] = {**given, **suited}
+        return tree
+
+
+SUITED: dict[str, dict[str, tuple[float, float]]] = {
+    "warm_start": {"steps": (500, 0), "lr": (2e-3, 1e-5)},
+    "update": {"lr": (5e-4, 1e-6)},
+    "critic": {"lr": (1e-3, 1e-5)},
+}
+"""Defaults of a policy built from nothing, which has a fraction of a million parameters, and of a loaded one."""
 
 
 def _fields_of(kind: type, section: Section) -> dict[str, Any]:

@@ -36,10 +36,10 @@ def check_engine(config: Config) -> None:
     """
     if config.engine.kind == "transformers":
         return
-    if config.rollout.top_p < 1:
+    if config.eval.top_p < 1:
         raise ConfigError(
-            f"rollout.top_p {config.rollout.top_p} with engine.kind vllm, which reports log-probabilities inside the "
-            "nucleus only: set rollout.top_p=1 or engine.kind=transformers"
+            f"eval.top_p {config.eval.top_p} with engine.kind vllm, which reports log-probabilities inside the "
+            "nucleus only: set eval.top_p=1 or engine.kind=transformers"
         )
     for key, value in (("rollout", config.rollout.temperature), ("eval", config.eval.temperature)):
         if not LOWEST_TEMPERATURE <= value <= HIGHEST_TEMPERATURE:

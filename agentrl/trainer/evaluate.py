@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -102,7 +102,7 @@ def evaluate_policy(
         if index % distributed.world_size() == distributed.rank()
         for spec in group_specs([task], samples, seed=config.seed, iteration=0, first=index)
     ]
-    params = SamplingParams(params.max_tokens, 0.0 if greedy else config.temperature, 1.0)
+    params = replace(params, temperature=0.0 if greedy else config.temperature, top_p=1.0 if greedy else config.top_p)
     with Rollout(
         env_factory, engine, context, params, limits=limits, concurrency=concurrency, is_aborted=is_aborted
     ) as rollout:

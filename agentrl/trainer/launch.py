@@ -14,6 +14,7 @@ from torch.multiprocessing.spawn import ProcessException
 
 from agentrl.errors import AgentrlError
 from agentrl.trainer.interrupts import SIGNALS
+from agentrl.update import distributed
 
 GRACE_S = 5.0
 """Seconds that the other processes have to end by themselves once one has failed."""
@@ -98,6 +99,8 @@ def _join(index: int, processes: int, address: str, function: Callable[..., None
     dist.init_process_group(
         backend, init_method=address, rank=index, world_size=processes, timeout=timedelta(minutes=30)
     )
+    if torch.cuda.is_available():
+        torch.cuda.set_device(distributed.device())
     try:
         function(*arguments)
     finally:

@@ -10,6 +10,7 @@ from agentrl import seeding
 from agentrl.algorithms.base import Recipe
 from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
+from agentrl.policy import end_ids
 from agentrl.rollout import Limits, demonstrate, demonstration_tasks
 from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.config import Config
@@ -63,7 +64,7 @@ class Player:
             system=context.system,
         )
         self._limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
-        self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, rollout.top_p)
+        self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, stop_token_ids=end_ids(model))
         self._rollout = make_rollout(
             config, recipe, self._env_factory, self.engine, self._context, self._params, self._limits, is_aborted
         )

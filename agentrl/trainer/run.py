@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from agentrl.algorithms.base import make_recipe
@@ -69,7 +68,7 @@ class Run:
             prepare_policy(config, folder)
         distributed.gather(None)
         self.model, self.tokenizer = load_policy(str(folder))
-        self.model.to(torch.device("cuda", distributed.rank()) if torch.cuda.is_available() else "cpu")
+        self.model.to(distributed.device())
         self.player = Player(
             config, self.recipe, self.model, self.tokenizer, folder, lambda: self._interrupts.requested
         )
@@ -80,6 +79,9 @@ class Run:
         self.log.begin(config, self.progress.records)
         what = describe_policy(self.model, self.tokenizer) + describe_engine(config)
         self.log.say(f"policy: {what}; {distributed.world_size()} process(es)")
+        self.log.say(
+            f"warm start: {config.warm_start.steps} steps, lr {config.warm_start.lr:g}; then lr {config.update.lr:g}"
+        )
         found = self.player.check(trains=bool(config.run.iterations or config.warm_start.steps))
         which = " and ".join(f"{name} {nats:.1e}" for name, nats in found.items())
         self.log.say(f"differences from the policy's own forward pass, nats: {which}")

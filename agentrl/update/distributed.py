@@ -1,5 +1,6 @@
 """Data-parallel processes: the few collectives that training needs, each a no-op with one process."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,13 @@ def rank() -> int:
 def world_size() -> int:
     """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def device() -> torch.device:
+    """Return where this process computes: the GPU of its number on its machine, or the CPU."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", rank())))
 
 
 def all_sum(values: list[float]) -> list[float]:

@@ -139,3 +139,23 @@ def test_configurations_cannot_be_changed(tmp_path: Path) -> None:
     config = parse_config(tiny_tree(tmp_path))
     with pytest.raises(ValueError, match="frozen"):
         config.run.seed = 1  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "left_open", [{}, {"warm_start": {"steps": None}, "update": {"lr": None}, "critic": {"lr": None}}]
+)
+def test_defaults_suit_where_the_policy_comes_from(left_open: dict[str, Any]) -> None:
+    built = parse_config({"env": {"id": "x"}, **left_open})
+    assert (built.warm_start.steps, built.update.lr, built.critic.lr) == (500, 5e-4, 1e-3)
+    loaded = parse_config({"env": {"id": "x"}, "policy": {"path": "folder"}, **left_open})
+    assert (loaded.warm_start.steps, loaded.update.lr, loaded.critic.lr) == (0, 1e-6, 1e-5)
+    given = {"warm_start": {"steps": 3}, "update": {"lr": 0.1}}
+    asked = parse_config({"env": {"id": "x"}, "policy": {"path": "folder"}} | given)
+    assert (asked.warm_start.steps, asked.warm_start.lr, asked.update.lr) == (3, 1e-5, 0.1)
+    assert parse_config(asked.model_dump(mode="json")) == asked, "config.yaml holds what was resolved"
+
+
+def test_training_on_a_nucleus_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^rollout.top_p: training on a nucleus \(top_p 0.9\) is biased"):
+        parse_config({"env": {"id": "x"}, "rollout": {"top_p": 0.9}})
+    assert parse_config({"env": {"id": "x"}, "eval": {"top_p": 0.9}}).eval.top_p == 0.9

@@ -204,7 +204,7 @@ def test_an_engine_that_fails_on_end_ends_the_run(
 @pytest.mark.parametrize(
     ("section", "values", "message"),
     [
-        ("rollout", {"top_p": 0.9}, r"rollout.top_p 0.9 .* set rollout.top_p=1 or engine.kind=transformers"),
+        ("eval", {"top_p": 0.9}, r"eval.top_p 0.9 .* set eval.top_p=1 or engine.kind=transformers"),
         ("rollout", {"temperature": 2.5}, r"rollout.temperature 2.5 with engine.kind vllm, .* 0.01 to 2.0"),
         ("eval", {"temperature": 0.001}, r"eval.temperature 0.001 with engine.kind vllm"),
         ("engine", {"settings": {"blok_size": 32}}, r"has no field 'blok_size'; did you mean 'block_size'"),
