@@ -6,63 +6,18 @@ written out with fused normalisation and rotation. Any other model runs through 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import Linear
 from torch.nn.functional import linear, rms_norm, silu
-from transformers import LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM
 
+from agentrl.engines.llama import Affine, Layer, affine, is_bare
 from agentrl.engines.packed import Packed
 from agentrl.engines.slots import SlotCache, Window
 
-_FAMILY = (LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
-
-_Affine = tuple[Tensor, Tensor | None]
-"""Weight and bias."""
-
 _Rotation = tuple[Tensor, Tensor]
 """Cosines and signed sines of each token, (N, 1, D)."""
-
-
-def _affine(module: Any) -> _Affine:
-    return module.weight, module.bias
-
-
-@dataclass(frozen=True, slots=True)
-class _Layer:
-    """The parameters of one decoder layer."""
-
-    input_norm: Tensor
-    query: _Affine
-    key: _Affine
-    value: _Affine
-    query_norm: Tensor | None
-    key_norm: Tensor | None
-    output: _Affine
-    post_norm: Tensor
-    gate: _Affine
-    up: _Affine
-    down: _Affine
-
-    @classmethod
-    def of(cls, layer: Any) -> "_Layer":
-        attention, mlp = layer.self_attn, layer.mlp
-        return cls(
-            input_norm=layer.input_layernorm.weight,
-            query=_affine(attention.q_proj),
-            key=_affine(attention.k_proj),
-            value=_affine(attention.v_proj),
-            query_norm=attention.q_norm.weight if hasattr(attention, "q_norm") else None,
-            key_norm=attention.k_norm.weight if hasattr(attention, "k_norm") else None,
-            output=_affine(attention.o_proj),
-            post_norm=layer.post_attention_layernorm.weight,
-            gate=_affine(mlp.gate_proj),
-            up=_affine(mlp.up_proj),
-            down=_affine(mlp.down_proj),
-        )
 
 
 class LeanModel:
@@ -75,24 +30,16 @@ class LeanModel:
 
     def __init__(self, model: Any, cache: SlotCache) -> None:
         self._inner = model.model
-        self._head = _affine(model.lm_head)
-        self._layers = [_Layer.of(layer) for layer in model.model.layers]
+        self._head = affine(model.lm_head)
+        self._layers = [Layer.of(layer) for layer in model.model.layers]
         self._cache = cache
         self._eps: float = model.config.rms_norm_eps
         self._head_width: int = model.model.layers[0].self_attn.head_dim
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Tell whether ``model`` is of a known family with nothing added: no windows, adapters, quantisation, hooks."""
-        if type(model) not in _FAMILY or model.config.hidden_act != "silu":
-            return False
-        if set(getattr(model.config, "layer_types", None) or []) - {"full_attention"}:
-            return False
-        for name, module in model.named_modules():
-            is_projection = name.endswith(("_proj", "lm_head"))
-            if (is_projection and type(module) is not Linear) or module._forward_hooks or module._forward_pre_hooks:
-                return False
-        return True
+        """Tell whether ``model`` is of a known family with nothing added: see `agentrl.engines.llama.is_bare`."""
+        return is_bare(model)
 
     def __call__(self, windows: Sequence[Window], *, samples: bool = True) -> Tensor | None:
         """Compute the tokens of all windows side by side; of the last layer, for most only keys and values.
@@ -121,13 +68,13 @@ class LeanModel:
         hidden = self._advance(layer, hidden[last], attended)
         return linear(self._norm(hidden, self._inner.norm.weight), *self._head)
 
-    def _write(self, index: int, layer: _Layer, hidden: Tensor, rotation: _Rotation, packed: Packed) -> None:
+    def _write(self, index: int, layer: Layer, hidden: Tensor, rotation: _Rotation, packed: Packed) -> None:
         """Cache keys and values of layer ``index``."""
         key = self._norm(self._heads(hidden, layer.key), layer.key_norm)
         value = self._heads(hidden, layer.value)
         self._cache.write(index, packed.slots_N, packed.places_N, _rotate(key, rotation), value)
 
-    def _attention(self, index: int, layer: _Layer, hidden: Tensor, rotation: _Rotation, packed: Packed) -> Tensor:
+    def _attention(self, index: int, layer: Layer, hidden: Tensor, rotation: _Rotation, packed: Packed) -> Tensor:
         """Attend in layer ``index``: (N, hidden) -> (N, hidden)."""
         query = _rotate(self._norm(self._heads(hidden, layer.query), layer.query_norm), rotation)
         scale = self._head_width**-0.5
@@ -137,13 +84,13 @@ class LeanModel:
         ]
         return linear(outs[0] if len(outs) == 1 else torch.cat(outs), *layer.output)
 
-    def _advance(self, layer: _Layer, hidden: Tensor, attended: Tensor) -> Tensor:
+    def _advance(self, layer: Layer, hidden: Tensor, attended: Tensor) -> Tensor:
         """Return the layer's output, given that of its attention."""
         hidden = hidden + attended
         normed = self._norm(hidden, layer.post_norm)
         return hidden + linear(silu(linear(normed, *layer.gate)) * linear(normed, *layer.up), *layer.down)
 
-    def _heads(self, hidden: Tensor, projection: _Affine) -> Tensor:
+    def _heads(self, hidden: Tensor, projection: Affine) -> Tensor:
         return linear(hidden, *projection).view(len(hidden), -1, self._head_width)
 
     def _norm(self, x: Tensor, weight: Tensor | None) -> Tensor:

@@ -16,9 +16,9 @@ from agentrl.types import Trajectory
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, pack, spread
 from agentrl.update.dealing import exchange, own_share
+from agentrl.update.forward import hidden_states
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite, cosine
-from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import Precision
 
 HELD_OUT = 0.05
@@ -126,8 +126,8 @@ def accuracy(model: Any, samples: Sequence[Sample], token_budget: int, dtype: Pr
 def _logits(model: Any, samples: Sequence[Sample], dtype: Precision) -> tuple[Tensor, Batch]:
     """Return the logits before each demonstrated token, (A, V), and the packed samples."""
     batch = pack(samples, next(iter(model.parameters())).device)
-    hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing, dtype)
-    return head_of(model).logits(hidden_LH.index_select(0, batch.before_Q)), batch
+    hidden_AH = hidden_states(model, batch.ids_L, batch.packing, batch.before_Q, dtype)
+    return head_of(model).logits(hidden_AH), batch
 
 
 def _batches(samples: Sequence[Sample], token_budget: int, seed: int, first: int) -> Iterator[list[Sample]]:

@@ -27,8 +27,8 @@ from agentrl.update.batch import (
     worth_merging,
 )
 from agentrl.update.dealing import exchange, mini_batches, own_share
+from agentrl.update.forward import hidden_states
 from agentrl.update.optimizer import Optimizer, check_finite
-from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
 
 
@@ -72,9 +72,8 @@ class ValueModel(torch.nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the value of the state before each scored token, shape (A,)."""
-        hidden_LH = packed_hidden_states(self.trunk, batch.ids_L, batch.packing, self.precision)
-        hidden_QH = hidden_LH.index_select(0, batch.before_Q).to(self.head.weight.dtype)
-        value_Q: Tensor = self.head(hidden_QH).squeeze(-1)
+        hidden_QH = hidden_states(self.trunk, batch.ids_L, batch.packing, batch.before_Q, self.precision)
+        value_Q: Tensor = self.head(hidden_QH.to(self.head.weight.dtype)).squeeze(-1)
         return value_Q.index_select(0, batch.question_A)
 
 

@@ -21,6 +21,7 @@ from transformers.masking_utils import AttentionMaskInterface
 from agentrl.engines.dense import Extras
 from agentrl.update import flex
 from agentrl.update.dense_attention import merged_dense, packed_dense
+from agentrl.update.pieces import Pieces
 from agentrl.update.settings import Precision
 from agentrl.update.tree import Part, Trie
 from agentrl.update.tree_attention import give, take, tree_attention
@@ -120,7 +121,7 @@ def _packed_attention(
     if not is_plain:
         return packed_dense(query_LHD, key_LHD, value_LHD, groups, order_L, scale, extras)[None], None
     if parts:
-        return tree_attention(query_LHD, key_LHD, value_LHD, groups, order_L, parts, scale)[None], None
+        return tree_attention(query_LHD, key_LHD, value_LHD, Pieces.of_all(groups, order_L, parts), scale)[None], None
     outputs_SHKD = []
     for index_SK in groups:
         q_SHKD, k_SHKD, v_SHKD = (take(x_LHD, index_SK) for x_LHD in (query_LHD, key_LHD, value_LHD))

@@ -1,96 +1,99 @@
-"""Attention of the unique tokens of a trie: what a token sees is a few intervals, each computed by a dense kernel.
+"""Attention of the tokens of a packed row or a trie: what a token sees is a few intervals, each computed densely.
 
-Axis suffixes: ``_U`` unique tokens, ``_H`` heads, ``_D`` their width, ``_S`` runs of a group, ``_K`` tokens of the
-longest of them. Tensors keep the order of tokens, heads, width in memory: then rows are copied whole.
+Axis suffixes: ``_U`` tokens of the row, ``_P`` the ones whose attention is wanted, ``_H`` heads, ``_G`` heads of keys
+and values, ``_D`` their width, ``_S`` runs of a group, ``_K`` tokens of the longest of them, ``_W`` the most queries in
+one of them. Tensors keep the order of tokens, heads, width in memory: then rows are copied whole.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from agentrl.engines import fused
-from agentrl.update.tree import Part
+from agentrl.update.pieces import Pieces
 
 
-def tree_attention(
-    query_UHD: Tensor,
-    key_UHD: Tensor,
-    value_UHD: Tensor,
-    groups: Sequence[Tensor],
-    order_U: Tensor,
-    parts: Sequence[Part],
-    scale: float,
-) -> Tensor:
-    """Return the attention of every token over its past, shape (U, H, D), on CPU.
+def tree_attention(query_PHD: Tensor, key_UGD: Tensor, value_UGD: Tensor, pieces: Pieces, scale: float) -> Tensor:
+    """Return the attention of every query over its past, shape (P, H, D), on CPU.
 
     A token's past is cut into its own run and one interval of each run above (`agentrl.update.tree.Trie`). Softmax
     over a union follows from those over its pieces, outputs o and log-normalisers z (:mod:`agentrl.engines.fused`),
     and the gradient splits likewise: with p = exp(s - z) and Σ o·∂o over the whole past, each piece's share of the
     gradient of queries, keys and values is what the usual backward kernel gives from the merged o and z. So every
-    kernel is dense, nothing is gathered from the runs above, and no mask is made.
+    kernel is dense, and nothing is gathered from the runs above. A mask is made only where few tokens are queries.
 
     Args:
-      query_UHD: queries.
-      key_UHD: keys, as many heads as queries.
-      value_UHD: values.
-      groups: for runs of similar length, the number of each token, (S, K); see `agentrl.update.packed.Packing`.
-      order_U: for each token, its index in the concatenation of the flattened groups.
-      parts: what tokens see beyond their own run.
+      query_PHD: queries.
+      key_UGD: keys; each of their heads serves H / G heads of queries, one after the other.
+      value_UGD: values.
+      pieces: what the queries see.
       scale: of the scores.
     """
-    arguments = query_UHD, key_UHD, value_UHD, groups, order_U, parts, scale
-    output: Tensor = _TreeAttention.apply(*arguments)  # type: ignore[no-untyped-call]
+    output: Tensor = _TreeAttention.apply(query_PHD, key_UGD, value_UGD, pieces, scale)  # type: ignore[no-untyped-call]
     return output
 
 
 class _TreeAttention(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any,
-        query_UHD: Tensor,
-        key_UHD: Tensor,
-        value_UHD: Tensor,
-        groups: Sequence[Tensor],
-        order_U: Tensor,
-        parts: Sequence[Part],
-        scale: float,
+        ctx: Any, query_PHD: Tensor, key_UGD: Tensor, value_UGD: Tensor, pieces: Pieces, scale: float
     ) -> Tensor:
-        inputs = query_UHD, key_UHD, value_UHD
-        own = [fused.forward(*(take(x, index_SK) for x in inputs), 0.0, True, scale=scale) for index_SK in groups]
-        output_UHD = give((output for output, _ in own), order_U)
-        log_sum_UH = give((log_sum for _, log_sum in own), order_U)
-        for part in parts:
+        heads, own = query_PHD.shape[1], []
+        for keys_SK, queries_SW, _, mask in pieces.own:
+            key, value = (_expand(take(x, keys_SK), heads) for x in (key_UGD, value_UGD))
+            query, is_causal = take(query_PHD, queries_SW), mask is None
+            own.append(fused.forward(query, key, value, 0.0, is_causal, attn_mask=mask, scale=scale))
+        output_PHD = give((output for output, _ in own), pieces.query_order_P)
+        log_sum_PH = give((log_sum for _, log_sum in own), pieces.query_order_P)
+        for part in pieces.parts:
             keys, queries = slice(*part[:2]), slice(*part[2:])
-            pieces = (_heads_first(x[at]) for x, at in zip(inputs, (queries, keys, keys), strict=True))
-            output, log_sum = fused.forward(*pieces, 0.0, False, scale=scale)
-            fused.merge(output_UHD[queries], log_sum_UH[queries], output[0].transpose(0, 1), log_sum[0].T)
-        ctx.save_for_backward(*inputs, output_UHD, log_sum_UH, order_U, *groups)
-        ctx.parts, ctx.scale = parts, scale
-        return output_UHD
+            key, value = (_expand(_heads_first(x[keys]), heads) for x in (key_UGD, value_UGD))
+            output, log_sum = fused.forward(_heads_first(query_PHD[queries]), key, value, 0.0, False, scale=scale)
+            fused.merge(output_PHD[queries], log_sum_PH[queries], output[0].transpose(0, 1), log_sum[0].T)
+        ctx.save_for_backward(query_PHD, key_UGD, value_UGD, output_PHD, log_sum_PH)
+        ctx.pieces, ctx.scale = pieces, scale
+        return output_PHD
 
     @staticmethod
-    def backward(ctx: Any, slope_UHD: Tensor) -> tuple[Tensor | None, ...]:
-        query_UHD, key_UHD, value_UHD, output_UHD, log_sum_UH, order_U, *groups = ctx.saved_tensors
-        tensors = slope_UHD.contiguous(), query_UHD, key_UHD, value_UHD, output_UHD, log_sum_UH
+    @once_differentiable
+    def backward(ctx: Any, slope_PHD: Tensor) -> tuple[Tensor | None, ...]:
+        query_PHD, key_UGD, value_UGD, output_PHD, log_sum_PH = ctx.saved_tensors
+        heads, kv_heads, pieces = query_PHD.shape[1], key_UGD.shape[1], ctx.pieces
+        of_queries = slope_PHD.contiguous(), query_PHD, output_PHD, log_sum_PH
         own = []
-        for index_SK in groups:
-            *taken, log_sum_SHK = (take(x, index_SK) for x in tensors)
-            # where a short run is padded, an infinite normaliser makes its probabilities and gradients 0
-            padding_SK = torch.zeros_like(index_SK, dtype=torch.bool)
-            padding_SK[:, 1:] = index_SK[:, 1:] == 0
-            log_sum_SHK.masked_fill_(padding_SK[:, None], torch.inf)
-            own.append(fused.backward(*taken, log_sum_SHK, 0.0, True, scale=ctx.scale))
-        totals = [give(one, order_U) for one in zip(*own, strict=True)]
-        for part in ctx.parts:
+        for keys_SK, queries_SW, is_padding_SW, mask in pieces.own:
+            slope, query, output, log_sum_SHW = (take(x, queries_SW) for x in of_queries)
+            # where there is no query, an infinite normaliser makes probabilities and gradients 0
+            log_sum_SHW.masked_fill_(is_padding_SW[:, None], torch.inf)
+            key, value = (_expand(take(x, keys_SK), heads) for x in (key_UGD, value_UGD))
+            tensors = slope, query, key, value, output, log_sum_SHW
+            gradients = fused.backward(*tensors, 0.0, mask is None, attn_mask=mask, scale=ctx.scale)
+            own.append((gradients[0], *(_fold(gradient, kv_heads) for gradient in gradients[1:])))
+        orders = pieces.query_order_P, pieces.key_order_U, pieces.key_order_U
+        totals = [give(one, order) for one, order in zip(zip(*own, strict=True), orders, strict=True)]
+        for part in pieces.parts:
             keys, queries = slice(*part[:2]), slice(*part[2:])
-            where = queries, queries, keys, keys, queries, queries
-            pieces = (_heads_first(x[at]) for x, at in zip(tensors, where, strict=True))
-            gradients = fused.backward(*pieces, 0.0, False, scale=ctx.scale)
-            for total, at, gradient in zip(totals, where[1:4], gradients, strict=True):
-                total[at] += gradient[0].transpose(0, 1)
-        return *totals, None, None, None, None
+            slope, query, output, log_sum = (_heads_first(x[queries]) for x in of_queries)
+            key, value = (_expand(_heads_first(x[keys]), heads) for x in (key_UGD, value_UGD))
+            gradients = fused.backward(slope, query, key, value, output, log_sum, 0.0, False, scale=ctx.scale)
+            totals[0][queries] += gradients[0][0].transpose(0, 1)
+            for total, gradient in zip(totals[1:], gradients[1:], strict=True):
+                total[keys] += _fold(gradient, kv_heads)[0].transpose(0, 1)
+        return *totals, None, None
+
+
+def _expand(x_SGKD: Tensor, heads: int) -> Tensor:
+    """Give each head of queries its head of keys: (S, G, K, D) -> (S, H, K, D)."""
+    kv_heads = x_SGKD.shape[1]
+    return x_SGKD if kv_heads == heads else x_SGKD.repeat_interleave(heads // kv_heads, dim=1)
+
+
+def _fold(x_SHKD: Tensor, kv_heads: int) -> Tensor:
+    """Add up over the heads of queries that a head of keys serves: (S, H, K, D) -> (S, G, K, D)."""
+    return x_SHKD if x_SHKD.shape[1] == kv_heads else x_SHKD.view(len(x_SHKD), kv_heads, -1, *x_SHKD.shape[2:]).sum(2)
 
 
 def take(x_UH: Tensor, index_SK: Tensor) -> Tensor:

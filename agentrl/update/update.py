@@ -15,10 +15,10 @@ from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
 from agentrl.update.dealing import exchange, mini_batches, own_share
+from agentrl.update.forward import hidden_states
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite
-from agentrl.update.packed import packed_hidden_states
 from agentrl.update.settings import Precision, UpdateSettings
 from agentrl.update.shaping import shape_tokens
 
@@ -35,8 +35,7 @@ def score(model: Any, batch: Batch, temperature: float = 1.0, dtype: Precision =
     Both are of the temperature-scaled distribution, the one the engine samples from. They are computed in ``dtype``,
     and float32 themselves (float64 of a model in float64).
     """
-    hidden_LH = packed_hidden_states(model, batch.ids_L, batch.packing, dtype)
-    hidden_QH = hidden_LH.index_select(0, batch.before_Q)
+    hidden_QH = hidden_states(model, batch.ids_L, batch.packing, batch.before_Q, dtype)
     both_Q = token_logprobs(hidden_QH, head_of(model), batch.targets_Q, temperature=temperature, chunk=1024)
     logprobs_A, entropies_A = (one_Q.index_select(0, batch.question_A) for one_Q in both_Q)
     return logprobs_A, entropies_A

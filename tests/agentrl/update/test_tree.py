@@ -20,6 +20,7 @@ from agentrl.update import flex
 from agentrl.update.batch import Sample, pack
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.packed import Packing, packed_hidden_states
+from agentrl.update.pieces import Pieces
 from agentrl.update.settings import UpdateSettings
 from agentrl.update.tree import Trie, common_prefix, num_unique
 from agentrl.update.tree_attention import tree_attention
@@ -143,7 +144,9 @@ def test_attention_is_softmax_under_the_mask(seed: int) -> None:
     ends_U, at_U = torch.as_tensor(trie.ends_U), torch.arange(size)
     sees_UU = (at_U <= at_U[:, None]) & (at_U[:, None] < ends_U)
     inputs = [x.clone().requires_grad_() for x in draw[:3]]
-    ours = tree_attention(inputs[0], inputs[1], inputs[2], packing.groups, packing.order_L, packing.parts, 0.7)
+    ours = tree_attention(
+        inputs[0], inputs[1], inputs[2], Pieces.of_all(packing.groups, packing.order_L, packing.parts), 0.7
+    )
     query_HUD, key_HUD, value_HUD = (x.transpose(0, 1) for x in inputs)
     scores = (0.7 * query_HUD @ key_HUD.mT).masked_fill(~sees_UU, -torch.inf)
     theirs = (scores.softmax(-1) @ value_HUD).transpose(0, 1)
@@ -166,7 +169,7 @@ def test_the_kernel_of_the_gpu_has_the_same_mask(num_kv_heads: int) -> None:
     )
     theirs = flex.attention(query, key, value, mask, 0.3)[0]
     q_UHD, k_UHD, v_UHD = (x[0].repeat_interleave(3 // x.shape[1], dim=0).transpose(0, 1) for x in (query, key, value))
-    ours = tree_attention(q_UHD, k_UHD, v_UHD, packing.groups, packing.order_L, packing.parts, 0.3)
+    ours = tree_attention(q_UHD, k_UHD, v_UHD, Pieces.of_all(packing.groups, packing.order_L, packing.parts), 0.3)
     torch.testing.assert_close(theirs, ours, rtol=1e-5, atol=1e-5)
 
 
