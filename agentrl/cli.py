@@ -1,5 +1,6 @@
 """The command line: ``agentrl train | eval | play | envs | algorithms | credit | view``."""
 
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -63,7 +64,7 @@ def evaluate(
 def play(
     env_id: Annotated[str, typer.Argument(help="id of the environment: see `agentrl envs`")],
     task: Annotated[str, typer.Option(help="task id; default: drawn from the split by the seed")] = "",
-    seed: Annotated[int, typer.Option(help="seed of the episode")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="seed of the episode")] = 0,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="argument of the environment: key=value (YAML); may be repeated")
     ] = None,
@@ -163,10 +164,16 @@ def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> N
     """Entry point: an error that agentrl raises on purpose is one line on standard error and exit code 2."""
     if arguments is None:
         os.environ["PYTHONSAFEPATH"] = "1"  # processes that are started do not look into the current folder first
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     try:
         run(arguments)
     except AgentrlError as error:
         _refuse(str(error))
+    except OSError as error:  # a full disk, a folder that may not be written to, a closed pipe
+        _refuse(f"{error.filename or 'input or output'}: {error.strerror or error}")
+    except MemoryError as error:
+        _refuse(f"not enough memory{f': {error}' if str(error) else ''}")
     except ModuleNotFoundError as error:
         if error.name not in TRAINING_PACKAGES:
             raise

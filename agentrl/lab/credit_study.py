@@ -201,7 +201,7 @@ def plot_study(study: Study, path: Path) -> None:
     axes[1, 0].set_ylabel("return of each episode of\nthe most varied group")
     for axis in axes.flat:
         axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
+    figure.savefig(path, dpi=130, format="png")
     pyplot.close(figure)
 
 

@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import pydantic
-import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentrl.errors import ConfigError, nearest
+from agentrl.trainer.yaml_tree import parse_yaml
 from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
+
+MOST_SEED = 2**62
+"""The largest seed that every generator takes, with room for those derived from it."""
+MOST_PER_CORE = 8
+"""Most processes a core: more of them only wait for one another, and fill the memory."""
+MOST_EPISODES = 10_000_000
+"""Most episodes of an iteration, or of an evaluation: they are listed in memory before they are played."""
 
 
 class Section(BaseModel):
@@ -33,13 +40,15 @@ class EnvConfig(Section):
 class BuildConfig(Section):
     """A policy made from nothing: a Qwen3 with random weights and a tokenizer trained on the environment's text."""
 
-    hidden_size: int = Field(128, gt=0)
-    num_layers: int = Field(4, gt=0)
-    num_heads: int = Field(4, gt=0)
+    hidden_size: int = Field(128, gt=0, le=65_536)
+    num_layers: int = Field(4, gt=0, le=1_024)
+    num_heads: int = Field(4, gt=0, le=1_024)
     num_kv_heads: int | None = Field(None, gt=0, description="null: as many as heads; fewer decode faster")
-    intermediate_size: int | None = Field(None, gt=0, description="null: three times hidden_size")
-    vocab_size: int = Field(2048, ge=300)
-    tokenizer_episodes: int = Field(300, gt=0, description="demonstrations whose text trains the tokenizer")
+    intermediate_size: int | None = Field(None, gt=0, le=1_048_576, description="null: three times hidden_size")
+    vocab_size: int = Field(2048, ge=300, le=1_000_000)
+    tokenizer_episodes: int = Field(
+        300, gt=0, le=1_000_000, description="demonstrations whose text trains the tokenizer"
+    )
 
     @pydantic.model_validator(mode="after")
     def _heads_divide(self) -> Self:
@@ -67,15 +76,15 @@ class ContextConfig(Section):
     kind: Literal["append", "window", "inline"] = Field(
         "append", description="whole conversation, the last turns, or tools that answer inside the message"
     )
-    window: int = Field(2, ge=0, description="turns of history (window only)")
+    window: int = Field(2, ge=0, le=1_000_000, description="turns of history (window only)")
     protocol: str = Field(
         "bare", description="bare: the message is the action; tags: <think>, <action>; tools:NAME,…: <NAME>…</NAME>"
     )
     show_admissible: bool = Field(False, description="list the admissible actions in each observation")
     system: str | None = Field(None, description="system message; null uses the protocol's instructions")
-    max_turns: int | None = Field(None, gt=0, description="null: the environment's own limit")
-    max_turn_tokens: int = Field(64, gt=0, description="most tokens sampled in one turn")
-    max_context: int = Field(1024, gt=0, description="most tokens in a session")
+    max_turns: int | None = Field(None, gt=0, le=1_000_000, description="null: the environment's own limit")
+    max_turn_tokens: int = Field(64, gt=0, le=10_000_000, description="most tokens sampled in one turn")
+    max_context: int = Field(1024, gt=0, le=10_000_000, description="most tokens in a session")
 
 
 class DemonstratorConfig(Section):
@@ -93,7 +102,9 @@ class DemonstratorConfig(Section):
 class WarmStartConfig(Section):
     """Supervised imitation of a demonstrator before reinforcement learning."""
 
-    demonstrations: int = Field(2000, ge=0, description="played on distinct training tasks, or evenly on all of them")
+    demonstrations: int = Field(
+        2000, ge=0, le=10_000_000, description="played on distinct training tasks, or evenly on all of them"
+    )
     demonstrator: DemonstratorConfig = DemonstratorConfig()
     steps: int = Field(
         500,
@@ -130,8 +141,8 @@ class RollInConfig(Section):
 class RolloutConfig(Section):
     """How experience is gathered."""
 
-    tasks_per_iteration: int = Field(16, gt=0)
-    group_size: int = Field(8, gt=0, description="episodes per task, from the same initial state")
+    tasks_per_iteration: int = Field(16, gt=0, le=1_000_000)
+    group_size: int = Field(8, gt=0, le=100_000, description="episodes per task, from the same initial state")
     sampler: dict[str, Any] = Field(
         {}, description="name and options: independent, arpo, aepo, tree_grpo, treepo, latr; {} suits the algorithm"
     )
@@ -139,10 +150,10 @@ class RolloutConfig(Section):
         None, gt=0, description="environment steps per group, shared ones counted once; null for no limit"
     )
     roll_in: RollInConfig | None = Field(None, description="null suits the algorithm; a chance of 0 is none")
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(1.0, ge=1e-3, le=1e3)
     top_p: float = Field(1.0, description="1: episodes are trained on under the distribution that they are drawn from")
-    concurrency: int = Field(128, gt=0, description="episodes in flight per process")
-    max_retries: int = Field(2, ge=0, description="fresh attempts for an episode lost to an accident")
+    concurrency: int = Field(128, gt=0, le=100_000, description="episodes in flight per process")
+    max_retries: int = Field(2, ge=0, le=1_000, description="fresh attempts for an episode lost to an accident")
     threads: bool = Field(False, description="step environments in threads: for slow ones")
 
     @pydantic.field_validator("top_p")
@@ -295,24 +306,39 @@ class EvalConfig(Section):
 
     split: str = "valid_unseen"
     tasks: int | None = Field(200, gt=0, description="first tasks of the split; null for all")
-    samples: int = Field(1, gt=0, description="sampled episodes per task, for avg@k and pass@k")
-    temperature: float = Field(1.0, gt=0)
+    samples: int = Field(1, gt=0, le=1_000_000, description="sampled episodes per task, for avg@k and pass@k")
+    temperature: float = Field(1.0, ge=1e-3, le=1e3)
     top_p: float = Field(1.0, gt=0, le=1, description="nucleus of the sampled episodes; 1 for the full distribution")
     greedy: bool = Field(True, description="also one greedy episode per task")
     every: int = Field(0, ge=0, description="iterations between evaluations; 0 only before and after")
-    seed: int = 1_000_003
+    seed: int = Field(1_000_003, ge=0, le=MOST_SEED)
 
 
 class RunConfig(Section):
     """Where and how the run goes."""
 
     directory: Path = Path("runs/run")
-    seed: int = 0
+    seed: int = Field(0, ge=0, le=MOST_SEED)
     iterations: int = Field(100, ge=0, description="iterations of reinforcement learning")
-    processes: int = Field(0, ge=0, description="data-parallel processes; 0: one, or one per core without GPU and vLLM")
+    processes: int = Field(
+        0, ge=0, le=4_096, description="data-parallel processes; 0: one, or one per core without GPU and vLLM"
+    )
     checkpoint_every: int = Field(25, gt=0, description="iterations (and tens of warm-start steps) between checkpoints")
     keep_checkpoints: int = Field(2, gt=0)
     save_trajectories_every: int = Field(0, ge=0, description="iterations between stored rollouts; 0 for none")
+
+    @pydantic.field_validator("directory")
+    @classmethod
+    def _is_a_folder_of_its_own(cls, directory: Path) -> Path:
+        try:
+            expanded = directory.expanduser()
+        except RuntimeError as error:
+            raise ValueError(f"{str(directory)!r}: {error}") from None
+        if "\0" in str(expanded):
+            raise ValueError(f"{str(expanded)!r} holds a NUL, which no path can")
+        if expanded in (Path.home(), Path(expanded.anchor)):
+            raise ValueError(f"{str(expanded)!r} is not for a run alone: name a folder of its own, such as runs/run")
+        return expanded
 
 
 class Config(Section):
@@ -348,6 +374,17 @@ class Config(Section):
                 tree[section] = {**given, **suited}
         return tree
 
+    @pydantic.model_validator(mode="after")
+    def _episodes_can_be_listed(self) -> Self:
+        played = {
+            "rollout.tasks_per_iteration × group_size": self.rollout.tasks_per_iteration * self.rollout.group_size,
+            "eval.tasks × samples": (self.eval.tasks or 1) * self.eval.samples,
+        }
+        for name, number in played.items():
+            if number > MOST_EPISODES:
+                raise ValueError(f"{name} is {number:,} episodes, at most {MOST_EPISODES:,} are played at a time")
+        return self
+
 
 SUITED: dict[str, dict[str, tuple[float, float]]] = {
     "warm_start": {"steps": (500, 0), "lr": (2e-3, 1e-5)},
@@ -370,13 +407,18 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     Raises:
       ConfigError: missing file, malformed YAML, unknown key (names the nearest), or a value out of range.
     """
-    if not path.is_file():
+    try:
+        exists = path.is_file()
+    except OSError as error:  # a name that is too long, say
+        raise ConfigError(f"no configuration file {str(path)[:200]!r}: {error.strerror}") from None
+    if not exists:
         siblings = sorted(str(p) for p in path.parent.glob("*.y*ml")) if path.parent.is_dir() else []
         raise ConfigError(f"no configuration file {str(path)!r}{nearest(str(path), siblings)}")
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from error
+    tree = parse_yaml(text, str(path)) or {}
     if not isinstance(tree, dict):
         raise ConfigError(f"{path} must hold a mapping of sections, not a {type(tree).__name__}")
     for override in overrides:
@@ -394,10 +436,16 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"unknown key {key!r}{_nearest_key(first['loc'])}") from None
         if first["type"] == "model_type":
-            raise ConfigError(f"{key} is a section with keys of its own, got {first['input']!r}") from None
+            raise ConfigError(f"{key} is a section with keys of its own, got {_short(first['input'])}") from None
         message = first["msg"].removeprefix("Value error, ")
-        given = f", got {first['input']!r}" if first["type"] not in ("missing", "value_error") else ""
-        raise ConfigError(f"{key}: {message[0].lower()}{message[1:]}{given}") from None
+        given = f", got {_short(first['input'])}" if first["type"] not in ("missing", "value_error") else ""
+        where = f"{key}: " if key else ""
+        raise ConfigError(f"{where}{message[0].lower()}{message[1:]}{given}") from None
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 200 else f"{shown[:200]}…"
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -422,10 +470,7 @@ def parse_override(override: str, form: str = "key=value") -> tuple[str, Any]:
     key, separator, text = override.partition("=")
     if not separator or not key.strip():
         raise ConfigError(f"--set {override!r}: expected {form}")
-    try:
-        return key.strip(), yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override!r}: the value is not YAML: {' '.join(str(error).split())}") from error
+    return key.strip(), parse_yaml(text, f"--set {override!r}: the value")
 
 
 def _nearest_key(location: tuple[int | str, ...]) -> str:
@@ -444,11 +489,16 @@ def num_processes(config: Config) -> int:
 
     if "WORLD_SIZE" in os.environ:
         return int(os.environ["WORLD_SIZE"])
+    cores = len(os.sched_getaffinity(0))
     if config.run.processes:
+        if config.run.processes > max(MOST_PER_CORE * cores, torch.cuda.device_count()):
+            raise ConfigError(
+                f"run.processes {config.run.processes} on a machine of {cores} cores: at most {MOST_PER_CORE} a core"
+            )
         return config.run.processes
     if torch.cuda.is_available() or config.engine.kind == "vllm":
         return 1
-    return max(1, min(len(os.sched_getaffinity(0)), config.rollout.tasks_per_iteration))
+    return max(1, min(cores, config.rollout.tasks_per_iteration))
 
 
 def config_digest(config: Config) -> str:

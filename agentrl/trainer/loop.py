@@ -14,7 +14,7 @@ from agentrl.trainer.config import Config, config_digest, num_processes, parse_c
 from agentrl.trainer.engine import check_engine
 from agentrl.trainer.launch import launch
 from agentrl.trainer.run import Run
-from agentrl.trainer.setup import check_algorithm, check_policy, check_tasks
+from agentrl.trainer.setup import check_algorithm, check_directory, check_policy, check_tasks
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -73,6 +73,7 @@ def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -
                 "--set run.directory=... starts another"
             )
         _move_aside(directory)
+    check_directory(directory)
     launch(train, (config, resume), num_processes(config))
     final = latest_checkpoint(directory / "checkpoints")
     if final is not None and load_progress(final, config_digest(config)).stage == "done":

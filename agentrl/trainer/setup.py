@@ -1,6 +1,7 @@
 """What a run needs before its first step: checked early, with one clear error for each thing that can be wrong."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Template
@@ -11,7 +12,7 @@ from agentrl.algorithms.base import Need, Recipe, make_recipe
 from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context import named_protocol
 from agentrl.env import Info, SnapshotLevel, TextEnv
-from agentrl.errors import ConfigError
+from agentrl.errors import AgentrlError, ConfigError, describe_fault
 from agentrl.making import make
 from agentrl.policy import build_model, load_policy, save_policy, train_tokenizer
 from agentrl.policy_check import check_policy_folder
@@ -38,18 +39,59 @@ def env_factory(config: Config) -> Callable[[], TextEnv]:
 
 
 def check_tasks(config: Config) -> None:
-    """Make the environment once and look its splits up.
+    """Make the environment once, look its splits up and begin a task of each.
 
     Raises:
-      ConfigError: no such environment or argument.
+      ConfigError: no such environment or argument, or a task that cannot begin.
       TaskNotFoundError: no such split.
       DataError: its data cannot be read.
     """
     env = env_factory(config)()
     for split in (config.env.train_split, config.eval.split):
-        if not len(env.tasks.ids(split)):
+        ids = env.tasks.ids(split)
+        if not len(ids):
             raise ConfigError(f"split {split!r} of {config.env.id} is empty")
+        try:
+            env.reset(seed=0, options={"task": ids[0]})
+        except AgentrlError:
+            raise
+        except Exception as error:  # an environment may be anybody's
+            raise ConfigError(f"{config.env.id} cannot begin task {ids[0]!r}: {describe_fault(error)}") from error
     env.close()
+
+
+def check_directory(directory: Path) -> None:
+    """Check that a run's directory can be made and written to; it is there afterwards.
+
+    Raises:
+      ConfigError: it cannot; says why.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=directory) as file:
+            file.write(b"0")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigError(f"run.directory {str(directory)[:200]!r} cannot be written to: {reason}") from error
+
+
+def check_memory(config: Config) -> None:
+    """Check that a policy made from nothing fits this machine with its gradients and moments, all in float32.
+
+    Raises:
+      ConfigError: it does not.
+    """
+    build = config.policy.build
+    if config.policy.path is not None:
+        return
+    width, wide = build.hidden_size, build.intermediate_size or 3 * build.hidden_size
+    weights = build.vocab_size * width + build.num_layers * (4 * width**2 + 3 * width * wide)
+    needed, present = 16 * weights, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise ConfigError(
+            f"policy.build asks for about {weights / 1e9:,.1f} G parameters, which need {needed / 2**30:,.0f} GiB with "
+            f"gradients and moments; this machine has {present / 2**30:,.0f} GiB"
+        )
 
 
 UNMET: dict[Need, str] = {
@@ -148,10 +190,12 @@ def describe_policy(model: Any, tokenizer: Any) -> str:
 
 
 def check_policy(config: Config) -> None:
-    """Look at ``policy.path`` before processes are started.
+    """Look at the policy to begin with before processes are started.
 
     Raises:
-      DataError: it holds no model, no tokenizer or no chat template.
+      DataError: ``policy.path`` holds no model, no tokenizer or no chat template.
+      ConfigError: the policy to be built does not fit this machine.
     """
     if config.policy.path is not None:
         check_policy_folder(config.policy.path)
+    check_memory(config)

@@ -107,7 +107,7 @@ def write_page(
         ink=INK,
         faint=FAINT,
     )
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="replace")
 
 
 def _is_mixed(group: GroupView) -> bool:

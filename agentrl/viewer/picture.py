@@ -66,7 +66,7 @@ def draw_forest(layout: Layout, path: Path, title: str) -> None:
         markerscale=0.85,
     )
     figure.colorbar(drawn, ax=axis, shrink=0.75, pad=0.005, aspect=24, label="entropy of a turn, nats")
-    figure.savefig(path, dpi=140, facecolor=PAPER)
+    figure.savefig(path, dpi=140, facecolor=PAPER, format="png")
     pyplot.close(figure)
 
 

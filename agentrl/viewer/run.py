@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from agentrl.algorithms.base import Recipe, make_recipe
 from agentrl.errors import AgentrlError, DataError, nearest
 from agentrl.lab.credit_study import load_episodes
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.credit import turn_table
+from agentrl.trainer.yaml_tree import parse_yaml
 from agentrl.types import Trajectory
 from agentrl.viewer.layout import lay_out
 from agentrl.viewer.page import Advantages, write_page
@@ -85,8 +84,8 @@ def recomputed_advantages(
 def _config(run: Path) -> Config | None:
     """Return the run's configuration; None where there is none that this version can read."""
     try:
-        return parse_config(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8")))
-    except (OSError, AgentrlError, yaml.YAMLError):
+        return parse_config(parse_yaml((run / "config.yaml").read_text(encoding="utf-8"), "config.yaml"))
+    except (OSError, UnicodeDecodeError, AgentrlError):
         return None
 
 

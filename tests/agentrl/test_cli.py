@@ -58,6 +58,37 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return errors.removeprefix("agentrl: ").rstrip("\n")
 
 
+@pytest.mark.parametrize("place", ["/dev/null/run", "/proc/run", "x" * 300, "FILE", "FILE/run"])
+def test_directories_that_cannot_be_written_to(capsys: pytest.CaptureFixture[str], tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    place = place.replace("FILE", str(tmp_path / "file"))
+    said = refused(capsys, "train", small_file(tmp_path), "--set", f"run.directory={place}")
+    assert place[:100] in said and said.endswith(
+        ("Not a directory", "No such file or directory", "too long", "File exists")
+    )
+
+
+def test_a_policy_that_this_machine_cannot_hold(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    large = ["--set", "policy.build.hidden_size=65536", "--set", "policy.build.num_layers=1000"]
+    said = refused(capsys, "train", small_file(tmp_path), *large)
+    assert "asks for about 55," in said and "this machine has" in said and not (tmp_path / "run").exists()
+
+
+def test_a_task_that_cannot_begin(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    said = refused(capsys, "train", small_file(tmp_path), "--set", "env.kwargs.size=0")
+    assert said.startswith("agentrl/Maze-v0 cannot begin task 'train/0': ValueError: ")
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device", "x.html"), MemoryError()])
+def test_what_the_machine_lacks_is_one_line(capsys: pytest.CaptureFixture[str], error: Exception) -> None:
+    def fail(arguments: list[str] | None) -> None:
+        raise error
+
+    with pytest.raises(SystemExit, match="2"):
+        main([], run=fail)
+    assert capsys.readouterr().err in ("agentrl: x.html: No space left on device\n", "agentrl: not enough memory\n")
+
+
 # -- what does not work ------------------------------------------------------------------------------------------------
 
 
@@ -156,6 +187,7 @@ def test_play_refuses(capsys: pytest.CaptureFixture[str]) -> None:
         (["train"], "Missing argument"),
         (["train", "a.yaml", "--fast"], "--fast"),
         (["play", "agentrl/Maze-v0", "--seed", "x"], "seed"),
+        (["play", "agentrl/Maze-v0", "--seed", "-1"], "seed"),
     ],
 )
 def test_usage(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:

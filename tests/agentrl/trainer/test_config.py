@@ -159,3 +159,41 @@ def test_training_on_a_nucleus_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"^rollout.top_p: training on a nucleus \(top_p 0.9\) is biased"):
         parse_config({"env": {"id": "x"}, "rollout": {"top_p": 0.9}})
     assert parse_config({"env": {"id": "x"}, "eval": {"top_p": 0.9}}).eval.top_p == 0.9
+
+
+def test_directories_that_are_not_for_a_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parse_config({"env": ENV, "run": {"directory": "~/runs/a"}}).run.directory == tmp_path / "runs" / "a"
+    for directory in ("~", "/", str(tmp_path)):
+        with pytest.raises(ConfigError, match=r"run\.directory: .* is not for a run alone: name a folder of its own"):
+            parse_config({"env": ENV, "run": {"directory": directory}})
+    with pytest.raises(ConfigError, match=r"run\.directory: .*, got None"):
+        parse_config({"env": ENV, "run": {"directory": None}})
+    with pytest.raises(ConfigError, match="holds a NUL"):
+        parse_config({"env": ENV, "run": {"directory": "a\0b"}})
+    with pytest.raises(ConfigError, match="home directory"):
+        parse_config({"env": ENV, "run": {"directory": "~nobody-of-this-name/a"}})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rollout": {"group_size": 10**9}}, "rollout.group_size: input should be less than or equal to 100000"),
+        (
+            {"rollout": {"tasks_per_iteration": 10**6, "group_size": 10**4}},
+            "10,000,000,000 episodes, at most 10,000,000",
+        ),
+        ({"eval": {"tasks": 10**6, "samples": 100}}, "eval.tasks × samples is 100,000,000 episodes"),
+        ({"policy": {"build": {"num_layers": 10**9}}}, "policy.build.num_layers: input should be less than or equal"),
+        ({"run": {"seed": -1}}, "run.seed: input should be greater than or equal to 0, got -1"),
+        ({"run": {"seed": 10**30}}, "run.seed: input should be less than or equal to"),
+    ],
+)
+def test_numbers_that_no_machine_bears(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_config({"env": ENV} | changes)
+
+
+def test_more_processes_than_a_machine_bears() -> None:
+    with pytest.raises(ConfigError, match=r"run.processes 4096 on a machine of \d+ cores: at most 8 a core"):
+        num_processes(parse_config({"env": ENV, "run": {"processes": 4096}}))
