@@ -111,7 +111,7 @@ class TransformersEngine:
         *,
         max_sessions: int = 64,
         max_context: int = 1024,
-        prefill_patience: float = 0.5,
+        prefill_patience: float = 0.1,
         prefill_tokens: int = 4096,
         min_shared: int | None = None,
         share_prompts: bool = True,
