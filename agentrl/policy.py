@@ -47,7 +47,9 @@ CHAT_TEMPLATE = (
 
 # First BPE merges inside words and inside entities ("cabinet 12"), then words into set phrases, never across an
 # entity: so a name with its number and a frequent phrase are one token each, and a word is never cut to fit a phrase.
-ENTITY = r"\s?[A-Za-z']+ \d+"
+# The bound on an entity's word is for words without end, in which one is looked for from every letter: without it
+# 128,000 letters in a row take minutes.
+ENTITY = r"\s?[A-Za-z']{1,40} \d+"
 WORDS = rf"{ENTITY}|\s?[A-Za-z']+|\s?\d+|\s?[^\sA-Za-z\d]|\s"
 PHRASES = rf"{ENTITY}|(?:(?!{ENTITY})[\s\S])+"
 

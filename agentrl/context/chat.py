@@ -1,16 +1,19 @@
 """The token pieces of a chat template, so that a conversation grows by appending ids and is never re-encoded."""
 
 import re
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agentrl.context.memory import Memory
 from agentrl.errors import DataError
 
 # Plain letters and digits: no template escapes, trims or interprets them.
 _SENTINELS = tuple(f"qzSentinel{i}zq" for i in range(5))
+
+MEMORY_BYTES = 128 * 2**20
+"""Bound of what a chat format remembers: observations and actions repeat a lot."""
 
 
 class ChatFormat:
@@ -24,7 +27,7 @@ class ChatFormat:
     Args:
       tokenizer: a ``transformers.PreTrainedTokenizerBase`` with a chat template.
       system: the system message; None leaves it to the template.
-      cache_size: texts whose ids are remembered; observations and actions repeat a lot.
+      memory_bytes: bound of what is remembered of texts and their ids, half of it for reading, half for writing.
 
     Attributes:
       end_id: the token that ends an assistant's message.
@@ -34,7 +37,7 @@ class ChatFormat:
         goes on does not begin with the conversation so far (some templates rewrite earlier messages).
     """
 
-    def __init__(self, tokenizer: Any, system: str | None = None, *, cache_size: int = 65536) -> None:
+    def __init__(self, tokenizer: Any, system: str | None = None, *, memory_bytes: int = MEMORY_BYTES) -> None:
         self.tokenizer = tokenizer
         self.system = system
         prefix, to_assistant, to_user = template_pieces(tokenizer, system)
@@ -42,8 +45,8 @@ class ChatFormat:
         self._to_assistant = self._template_ids(to_assistant)
         self.end_id, self._to_user = self._split_end(self._template_ids(to_user))
         self._end = _frozen([self.end_id])
-        self._encode = lru_cache(cache_size)(self._encode_text)
-        self._decode = lru_cache(cache_size)(self._decode_bytes)
+        self._encode = Memory(self._encode_text, memory_bytes // 2)
+        self._decode = Memory(self._decode_bytes, memory_bytes // 2)
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:

@@ -1,12 +1,13 @@
 """Scripted demonstrators, and their episodes in the token form of rollouts: data for a supervised warm start."""
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Self
 
 import numpy as np
 
 from agentrl.context.base import Context
+from agentrl.context.memory import Memory
 from agentrl.engines.base import Completion
 from agentrl.env import Expert, Info, Outcome, TextEnv
 from agentrl.errors import AbortedError, ConfigError, DataError
@@ -16,6 +17,9 @@ from agentrl.rollout.record import EpisodeRecord
 from agentrl.seeding import generator
 from agentrl.tasks import TaskRef
 from agentrl.types import StopReason, Trajectory
+
+MEMORY_BYTES = 32 * 2**20
+"""Bound of what is remembered of actions and their ids."""
 
 
 class FallibleExpert:
@@ -166,7 +170,7 @@ def demonstrate(
       Exception: whatever the environment or its expert raises: a demonstrator has to be debugged, not retried.
     """
     env = env_factory()
-    say = lru_cache(maxsize=65536)(partial(completion_of, context))
+    say = Memory(partial(completion_of, context), MEMORY_BYTES, lambda said: 3 * said.ids.nbytes)
     trajectories = []
     try:
         for index, task in zip(range(len(tasks)) if numbers is None else numbers, tasks, strict=True):

@@ -1,6 +1,7 @@
 """Policies from nothing: a tokenizer that can write everything, a small model, and folders that are checked."""
 
 import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from agentrl.errors import DataError
 from agentrl.policy import (
     ASSISTANT,
     END,
+    ENTITY,
     PAD,
+    PHRASES,
     SYSTEM,
     USER,
+    WORDS,
     build_model,
     load_policy,
     num_parameters,
@@ -149,3 +153,15 @@ def test_folders_that_are_no_policy(tokenizer: Any, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot load a policy") as caught:
         load_policy(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_words_without_end_are_not_searched_for_entities_from_every_letter() -> None:
+    """The bound changes nothing about words that there are; without it, time grows with the square of the length."""
+    endless = "a" * 200 + " 12"
+    assert re.findall(PHRASES, endless) == ["a" * 160, "a" * 40 + " 12"]
+    unbounded = ENTITY.replace("{1,40}", "+")
+    text = (
+        "You open the Donaudampfschifffahrtsgesellschaft's cabinet 12 and see a mug 3, 4 o'clock; drawer 1\n\nis shut."
+    )
+    for pattern in (WORDS, PHRASES):
+        assert re.findall(pattern, text) == re.findall(pattern.replace(ENTITY, unbounded), text)
