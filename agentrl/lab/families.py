@@ -1,6 +1,6 @@
 """Tiny random models of many families: which of them trainer and engine compute exactly, and why others are refused.
 
-``python -m agentrl.lab.families`` prints the table in ``docs/models.md``.
+``python -m agentrl.lab.families`` prints the tables in ``docs/models.md``.
 """
 
 import copy
@@ -225,8 +225,8 @@ def judge(model: Any) -> Verdict:
 
 
 def table(names: Iterable[str]) -> str:
-    """Return a table of families in Markdown."""
-    exact = ["| family | what sets it apart | trainer | engine |", "|---|---|---|---|"]
+    """Return two tables of families in Markdown: the exact and the refused."""
+    exact = ["| family | what sets it apart | trainer, largest | engine, mean |", "|---|---|---|---|"]
     refused = ["| family | what sets it apart | reason |", "|---|---|---|"]
     for name in names:
         model = build(name)
@@ -234,7 +234,7 @@ def table(names: Iterable[str]) -> str:
             continue
         verdict, feature = judge(model), FAMILIES[name].feature
         if verdict.reason:
-            refused.append(f"| {name} | {feature} | {verdict.reason} |")
+            refused.append(f"| {name} | {feature} | {verdict.reason.partition('; choose')[0]} |")
         else:
             exact.append(f"| {name} | {feature} | {verdict.trainer:.0e} | {verdict.engine:.0e} |")
     return "\n".join([*exact, "", *refused])
