@@ -86,6 +86,7 @@ def evaluate_policy(
     *,
     concurrency: int,
     greedy: bool,
+    threads: bool = False,
     is_aborted: Callable[[], bool] | None = None,
 ) -> Scores:
     """Play the first tasks of the evaluation split, shared out over the processes; all return the same scores.
@@ -104,7 +105,14 @@ def evaluate_policy(
     ]
     params = replace(params, temperature=0.0 if greedy else config.temperature, top_p=1.0 if greedy else config.top_p)
     with Rollout(
-        env_factory, engine, context, params, limits=limits, concurrency=concurrency, is_aborted=is_aborted
+        env_factory,
+        engine,
+        context,
+        params,
+        limits=limits,
+        concurrency=concurrency,
+        threads=threads,
+        is_aborted=is_aborted,
     ) as rollout:
         result = unless_aborted(partial(rollout.collect, mine))
     check_played(result, "an evaluation's episodes")

@@ -98,6 +98,7 @@ class Player:
             self._limits,
             concurrency=self._config.rollout.concurrency,
             greedy=greedy,
+            threads=self._config.rollout.threads,
             is_aborted=self._is_aborted,
         )
 

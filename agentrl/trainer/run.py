@@ -30,6 +30,7 @@ from agentrl.trainer.interrupts import Interrupts
 from agentrl.trainer.learner import Learner
 from agentrl.trainer.log import RunLog
 from agentrl.trainer.player import Player
+from agentrl.trainer.sampling import slow_worlds
 from agentrl.trainer.setup import describe_policy, prepare_policy
 from agentrl.trainer.token_credit import Credit
 from agentrl.trainer.totals import Totals, forest_totals
@@ -60,6 +61,7 @@ class Run:
         self.log = RunLog(self.directory)
         self.recipe = make_recipe(config.algorithm)
         self._interrupts = Interrupts(self.log.say)
+        self._told_of_threads = False
         checkpoint = latest_checkpoint(self.directory / "checkpoints") if resume else None
         self.progress = load_progress(checkpoint, config_digest(config)) if checkpoint else Progress()
         self._began = time.monotonic() - self.progress.elapsed_s
@@ -161,6 +163,9 @@ class Run:
         if rollout.accidents:
             first = rollout.accidents[0]
             self.log.say(f"  {len(rollout.accidents)} accidents, the first: {first.outcome}: {first.outcome_reason}")
+        if not self._told_of_threads and (advice := slow_worlds(self.config, rollout)):
+            self._told_of_threads = True
+            self.log.say(f"  {advice}")
         if self.config.eval.every and progress.iteration % self.config.eval.every == 0:
             progress.due = f"iteration {progress.iteration}"
             self.evaluate_due()

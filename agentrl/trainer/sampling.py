@@ -7,12 +7,14 @@ from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError
-from agentrl.rollout import Limits, RollIn, Rollout
+from agentrl.rollout import Limits, RollIn, Rollout, RolloutResult
 from agentrl.rollout.branching import Sampler, check_forkable, make_sampler
 from agentrl.rollout.roll_in import check_plans
 from agentrl.trainer.config import Config
 
 _ANY_VOCABULARY = 2
+SLOW_STEP_S = 2e-3
+"""Seconds from which on an environment's step is worth a thread."""
 
 
 def choose_sampler(config: Config, recipe: Recipe) -> Sampler:
@@ -73,6 +75,23 @@ def keeps_groups(config: Config, recipe: Recipe) -> bool:
     """Return whether minibatches are made of whole groups: as configured, or where branches share their beginnings."""
     wish = config.update.keep_groups
     return choose_sampler(config, recipe).branches if wish is None else wish
+
+
+def slow_worlds(config: Config, rollout: RolloutResult) -> str | None:
+    """Return what to do about environments that kept the engine waiting; None where they did not, or are in threads.
+
+    They did where most of the rollout's time passed inside them, ``SLOW_STEP_S`` or more a step: quicker ones gain
+    nothing from threads.
+    """
+    share = rollout.env_s / max(rollout.wall_s, 1e-9)
+    step_s = rollout.env_s / max(rollout.env_steps, 1)
+    if config.rollout.threads or share < 0.5 or step_s < SLOW_STEP_S:
+        return None
+    return (
+        f"environments took {100 * share:.0f} % of the rollout's time, {1000 * step_s:.0f} ms a step, one after the "
+        "other, while the engine waited: where they wait for something themselves, rollout.threads=true steps them "
+        "side by side"
+    )
 
 
 def make_rollout(

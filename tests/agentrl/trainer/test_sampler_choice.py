@@ -7,8 +7,9 @@ import pytest
 from agentrl.algorithms.base import make_recipe
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
+from agentrl.rollout import RolloutResult
 from agentrl.trainer.config import Config, UpdateConfig, parse_config
-from agentrl.trainer.sampling import choose_sampler, keeps_groups
+from agentrl.trainer.sampling import choose_sampler, keeps_groups, slow_worlds
 from agentrl.trainer.setup import check_algorithm
 from agentrl_envs.maze import MazeEnv
 
@@ -24,6 +25,21 @@ def config_for(algorithm: str, **rollout: Any) -> Config:
 def test_algorithms_bring_their_sampler(algorithm: str, sampler: str) -> None:
     config = config_for(algorithm)
     assert choose_sampler(config, make_recipe(config.algorithm)).name == sampler
+
+
+@pytest.mark.parametrize(
+    ("threads", "env_s", "steps", "warns"),
+    [(False, 9.5, 190, True), (True, 95.0, 1900, False), (False, 0.4, 8, False), (False, 9.5, 100_000, False)],
+    ids=["one after the other", "threads already", "the engine dominates", "microseconds a step"],
+)
+def test_slow_worlds_are_told_of(threads: bool, env_s: float, steps: int, warns: bool) -> None:
+    class Played(RolloutResult):
+        env_steps = steps
+
+    advice = slow_worlds(config_for("grpo", threads=threads), Played(wall_s=10.0, env_s=env_s))
+    assert (advice is not None) == warns
+    if advice:
+        assert "95 % of the rollout's time, 50 ms a step" in advice and "rollout.threads=true" in advice
 
 
 def test_transforms_take_that_of_their_base() -> None:
