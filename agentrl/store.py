@@ -18,6 +18,7 @@ Shared is what is equal bit for bit, whatever the branch point says; so nothing 
 
 import json
 import os
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
@@ -31,6 +32,7 @@ from numpy.typing import NDArray
 
 from agentrl.env import Outcome
 from agentrl.errors import DataError
+from agentrl.record_check import check_record
 from agentrl.types import BranchPoint, StopReason, TokenSequence, Trajectory, Turn
 
 FORMAT = "agentrl-trajectories-2"
@@ -84,16 +86,18 @@ def load_trajectories(path: Path | str) -> list[Trajectory]:
             if found not in (FORMAT, OLD_FORMAT):
                 raise DataError(f"{path}: format {found!r}, this version reads {FORMAT!r} and {OLD_FORMAT!r}")
             columns = {name: np.load(BytesIO(archive.read(f"{name}.npy"))) for name in COLUMNS}
-            records = [json.loads(line) for line in archive.read("records.jsonl").decode("ascii").splitlines()]
+            lines = archive.read("records.jsonl").decode("ascii").splitlines()
+        records = [_parsed(line, number) for number, line in enumerate(lines, start=1)]
         if found == OLD_FORMAT:
             records = [_upgrade(record, place) for place, record in enumerate(records)]
         return _assemble(records, columns)
-    except DataError:
-        raise
+    except DataError as error:
+        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
     except FileNotFoundError:
         raise DataError(f"no trajectory file {path}") from None
     except Exception as error:  # damage can look like anything from inside
-        raise DataError(f"{path} is damaged or not a trajectory file: {type(error).__name__}: {error}") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path} is damaged or not a trajectory file: {type(error).__name__}: {reason}") from error
 
 
 class TrajectoryStore:
@@ -112,7 +116,7 @@ class TrajectoryStore:
 
     def iterations(self) -> list[int]:
         """Return the iterations that have a file, ascending."""
-        return sorted(int(path.stem) for path in self.folder.glob("*.zip") if path.stem.isdigit())
+        return sorted(int(path.stem) for path in self.folder.glob("*.zip") if re.fullmatch("[0-9]{6,9}", path.stem))
 
     def write(self, iteration: int, trajectories: Sequence[Trajectory]) -> Path:
         """Write an iteration's trajectories, in place of what a run that was interrupted may have left there."""
@@ -221,6 +225,23 @@ def _shallow(record: Any) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+def _parsed(line: str, number: int) -> dict[str, Any]:
+    """Return a record, its fields and those of its turns of the types that they are declared with."""
+    where = f"line {number} of records.jsonl"
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where} is no JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise DataError(f"{where} holds no record")
+    check_record(Trajectory, record, where)
+    for turn, content in enumerate(record["turns"]):
+        check_record(Turn, content, f"{where}, turn {turn} of its own")
+    if record["parent"] is not None:
+        check_record(BranchPoint, record["parent"], f"{where}, parent")
+    return record
+
+
 def _upgrade(record: dict[str, Any], place: int) -> dict[str, Any]:
     """Return a record of the old format in the present one."""
     whole = {"place": place, "source": None, "shared_turns": 0}
@@ -235,10 +256,14 @@ def _assemble(records: list[dict[str, Any]], columns: dict[str, NDArray[Any]]) -
     pieces = (TokenSequence(**{name: columns[name][a:b] for name in COLUMNS}) for a, b in pairwise(bounds))
     read: list[Trajectory] = []
     places = []
-    for record in records:
+    for line, record in enumerate(records, start=1):
         places.append(record.pop("place"))
         number = record.pop("source")
+        if number is not None and not 0 <= number < len(read):
+            raise DataError(f"line {line} of records.jsonl shares with record {number}, which does not come before it")
         read.append(_trajectory(record, None if number is None else read[number], pieces))
+    if sorted(places) != list(range(len(read))):
+        raise DataError(f"records.jsonl holds {len(read)} trajectories in places {sorted(places)[:20]}")
     return [read[number] for number in np.argsort(places)]
 
 

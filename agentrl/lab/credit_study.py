@@ -3,7 +3,7 @@
 Axis suffixes: ``_N`` turns, ``_M`` trajectories, ``_K`` groups.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from agentrl.credit.returns import episode_returns
 from agentrl.credit.segments import IntN, sums
 from agentrl.credit.table import TurnTable
 from agentrl.errors import DataError, nearest
+from agentrl.record_check import check_trajectory
 from agentrl.store import TrajectoryStore
 from agentrl.trainer.credit import turn_table
 from agentrl.types import Trajectory
@@ -49,11 +50,18 @@ class Study:
     advantages: dict[str, FloatN]
 
 
-def load_episodes(run: Path, iteration: int | None = None) -> tuple[int, list[Trajectory]]:
-    """Return an iteration of a run, the newest stored one unless given, and its trajectories.
+def load_episodes(
+    run: Path, iteration: int | None = None, say: Callable[[str], None] = print
+) -> tuple[int, list[Trajectory]]:
+    """Return an iteration of a run, the newest sound one unless given, and its trajectories.
+
+    Args:
+      run: directory of the run.
+      iteration: a stored one; None is the newest that can be read.
+      say: told of newer ones that cannot.
 
     Raises:
-      DataError: no such run, nothing stored, or not that iteration; says how to store trajectories.
+      DataError: no such run, nothing stored, not that iteration, or it is damaged; says how to store trajectories.
     """
     if not run.is_dir():
         siblings = [str(path) for path in run.parent.iterdir() if path.is_dir()] if run.parent.is_dir() else []
@@ -62,10 +70,25 @@ def load_episodes(run: Path, iteration: int | None = None) -> tuple[int, list[Tr
     stored = store.iterations()
     if not stored:
         raise DataError(f"{run} holds no trajectories: train with --set run.save_trajectories_every=1 to store them")
-    chosen = stored[-1] if iteration is None else iteration
-    if chosen not in stored:
-        raise DataError(f"iteration {chosen} of {run} is not stored; stored: {', '.join(map(str, stored))}")
-    return chosen, store.read(chosen)
+    if iteration is not None:
+        if iteration not in stored:
+            raise DataError(f"iteration {iteration} of {run} is not stored; stored: {', '.join(map(str, stored))}")
+        return iteration, _read(store, iteration)
+    for newest in reversed(stored):
+        try:
+            return newest, _read(store, newest)
+        except DataError as error:
+            if newest == stored[0]:
+                raise
+            say(f"iteration {newest} is left out: {error}")
+    raise AssertionError("one was returned or raised")
+
+
+def _read(store: TrajectoryStore, iteration: int) -> list[Trajectory]:
+    trajectories = store.read(iteration)
+    for trajectory in trajectories:
+        check_trajectory(trajectory, str(store.path(iteration)))
+    return trajectories
 
 
 def study_credit(trajectories: Sequence[Trajectory], estimators: Sequence[str]) -> Study:

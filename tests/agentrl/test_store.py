@@ -284,7 +284,7 @@ def test_a_flipped_byte_never_goes_unnoticed(tmp_path: Path) -> None:
     ("member", "content", "message"),
     [
         ("format.txt", b"agentrl-trajectories-9", "format 'agentrl-trajectories-9'"),
-        ("records.jsonl", b'{"id": "x"}\n', "KeyError"),
+        ("records.jsonl", b'{"id": "x"}\n', "line 1 of records.jsonl has no field 'group'"),
         ("records.jsonl", b"", "expected 0 tokens"),
     ],
 )
