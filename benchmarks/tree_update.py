@@ -17,6 +17,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_logprobs
 from agentrl.seeding import generator
 from agentrl.types import TokenSequence
+from agentrl.update import lean
 from agentrl.update.batch import Sample, pack
 from agentrl.update.update import policy_term, score
 
@@ -169,7 +171,8 @@ def main() -> None:
     for name, (samples, sides) in cases.items():
         if args.cases and name not in args.cases:
             continue
-        figures[name] = compare(model, samples, sides, args.repeats)
+        with mock.patch.object(lean, "fits", lambda model: False):  # what merging alone brings
+            figures[name] = compare(model, samples, sides, args.repeats)
         for key, value in figures[name].items():
             print(f"{name:22} {key:20} {value:12.4g}")
     print(json.dumps(figures))
