@@ -11,12 +11,12 @@ from agentrl.env import Expert, TextEnv, TurnResult, advance, finish
 from agentrl.errors import ConfigError, check_choice
 from agentrl.making import check_arguments
 from agentrl.tasks import TaskRef, TaskSet
-from agentrl_envs.household.dialect import find_dialect
+from agentrl_envs.household.dialect import Dialect, find_dialect
 from agentrl_envs.household.game import Game
 from agentrl_envs.household.games import OfficialGames
 from agentrl_envs.household.world import NOTHING_HAPPENS, State, World
 
-_CACHED_WORLDS = 128
+_CACHED_WORLDS = 256
 
 
 class HouseholdEnv(TextEnv):
@@ -58,12 +58,11 @@ class HouseholdEnv(TextEnv):
         super().__init__(tasks, split=split or first, max_turns=max_turns, render_mode=render_mode)
         self.dialect = find_dialect(dialect)
         self._is_informed = expert == "informed"
-        self._worlds: dict[str, World] = {}
         self._world: World
         self._state: State
 
     def _start(self, task: TaskRef, rng: np.random.Generator) -> str:
-        self._world = self._world_of(task.id)
+        self._world = _world(self.tasks, task.id, self.dialect)
         self._state = self._world.initial()
         return self._world.introduction(self._state)
 
@@ -88,7 +87,7 @@ class HouseholdEnv(TextEnv):
 
     def _set_state(self, state: State) -> None:
         assert self.task is not None
-        self._world = self._world_of(self.task.id)
+        self._world = _world(self.tasks, self.task.id, self.dialect)
         self._state = state
 
     def _solve(self) -> list[str]:
@@ -102,14 +101,6 @@ class HouseholdEnv(TextEnv):
 
         return SearchExpert(rng, is_informed=self._is_informed)
 
-    def _world_of(self, task_id: str) -> World:
-        world = self._worlds.get(task_id)
-        if world is None:
-            if len(self._worlds) >= _CACHED_WORLDS:
-                self._worlds.clear()
-            world = self._worlds[task_id] = World(self.tasks.load(task_id), self.dialect)
-        return world
-
 
 def _task_set(games: str | Path | TaskSet[Game] | None, generator: Mapping[str, Any] | None) -> TaskSet[Game]:
     if games is not None:
@@ -119,10 +110,29 @@ def _task_set(games: str | Path | TaskSet[Game] | None, generator: Mapping[str, 
     from agentrl_envs.household.generator import GeneratedGames
 
     check_arguments("generator", GeneratedGames, generator or {})
-    return GeneratedGames(**(generator or {}))
+    given = (generator or {}).items()
+    options = {name: value if isinstance(value, Hashable) else tuple(value) for name, value in given}
+    return _generated_games(**options)
+
+
+# Environments of a process share what never changes: the members of a group would make the same game once each.
+
+
+@lru_cache(maxsize=8)
+def _generated_games(**options: Any) -> TaskSet[Game]:
+    """Return one task set per options and process."""
+    from agentrl_envs.household.generator import GeneratedGames
+
+    return GeneratedGames(**options)
 
 
 @lru_cache(maxsize=8)
 def _official_games(path: str) -> OfficialGames:
-    """Return one task set per path and process: environments share what never changes."""
+    """Return one task set per path and process."""
     return OfficialGames(path)
+
+
+@lru_cache(maxsize=_CACHED_WORLDS)
+def _world(tasks: TaskSet[Game], task_id: str, dialect: Dialect) -> World:
+    """Return the rules of a game, which hold no state of an episode."""
+    return World(tasks.load(task_id), dialect)

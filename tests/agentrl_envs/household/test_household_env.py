@@ -3,6 +3,7 @@
 import pickle
 import time
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import pytest
@@ -16,6 +17,7 @@ from agentrl.tasks import TaskRef, TaskSet
 from agentrl_envs.household.env import HouseholdEnv
 from agentrl_envs.household.game import Game
 from agentrl_envs.household.games import OfficialGames
+from agentrl_envs.household.generator import GeneratedGames
 from tests.shared_data import shared_data
 
 
@@ -180,3 +182,28 @@ def test_the_demonstrator_knows_what_is_asked_for() -> None:
     assert turns("novice") > turns("informed") + 40
     with pytest.raises(ConfigError, match=r"expert is 'novize', expected one of .*did you mean 'novice'"):
         turns("novize")
+
+
+def test_environments_share_what_never_changes_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The members of a group make their game once, in any mix of members and turns."""
+    made: list[str] = []
+    generate = GeneratedGames._generate
+
+    def counted(self: GeneratedGames, task_id: str) -> Any:
+        made.append(task_id)
+        return generate(self, task_id)
+
+    monkeypatch.setattr(GeneratedGames, "_generate", counted)
+    options = {"seed": 991, "receptacles": [8, 12]}
+    members = [HouseholdEnv(generator=options) for _ in range(3)]
+    task = members[0].tasks.ids("train")[7]
+    assert len({env.reset(seed=1, options={"task": task})[0] for env in members}) == 1
+    assert made == [task]
+    plan = members[0].solution()
+    assert members[0].step(plan[0])[0] != members[1].step("look")[0]
+    alone = HouseholdEnv(generator={**options, "num_train": 999_999})  # equal games of a task set of its own
+    alone.reset(seed=1, options={"task": task})
+    assert made == [task, task]
+    alone.step("look")
+    for action in plan:
+        assert members[1].step(action) == alone.step(action)
