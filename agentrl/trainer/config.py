@@ -261,7 +261,7 @@ class UpdateConfig(Section):
     epochs: int = Field(1, gt=0)
     token_budget: int = Field(8192, gt=0, description="tokens per forward pass; larger batches accumulate")
     keep_groups: bool | None = Field(
-        None, description="minibatches of whole groups; null: where the sampler forks episodes, which share most"
+        None, description="minibatches of whole groups; null: where their members share a tenth of their tokens"
     )
     merge_prefixes: Literal["auto", "always", "never"] = Field(
         "auto", description="compute what sequences share at their beginnings once; auto: where it saves enough"

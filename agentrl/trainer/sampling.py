@@ -71,10 +71,15 @@ def check_help(config: Config, recipe: Recipe, sampler: Sampler, env: TextEnv) -
         check_plans(env, config.env.id, what)
 
 
-def keeps_groups(config: Config, recipe: Recipe) -> bool:
-    """Return whether minibatches are made of whole groups: as configured, or where branches share their beginnings."""
+def keeps_groups(config: Config, recipe: Recipe) -> bool | None:
+    """Return whether minibatches are made of whole groups: as configured, or where branches share their beginnings.
+
+    None leaves it to the samples: whole groups where their members share enough. Where nothing is merged they do not.
+    """
     wish = config.update.keep_groups
-    return choose_sampler(config, recipe).branches if wish is None else wish
+    if wish is not None or config.update.merge_prefixes == "never":
+        return bool(wish)
+    return choose_sampler(config, recipe).branches or None
 
 
 def slow_worlds(config: Config, rollout: RolloutResult) -> str | None:

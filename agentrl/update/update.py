@@ -14,7 +14,7 @@ from agentrl.errors import MismatchError
 from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
-from agentrl.update.dealing import exchange, mini_batches, own_share
+from agentrl.update.dealing import exchange, mini_batches, own_share, worth_keeping
 from agentrl.update.forward import hidden_states
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
@@ -72,8 +72,8 @@ class Updater:
       loss: the algorithm's loss settings.
       temperature: that the samples were drawn at.
       most_tokens: that a sequence can have sampled; the "constant" aggregation divides by it.
-      keep_groups: make minibatches of whole groups, so that what their members share is computed once. A loss over
-        groups has it so anyway.
+      keep_groups: make minibatches of whole groups, so that what their members share is computed once; None where that
+        saves enough. A loss over groups has it so anyway.
     """
 
     model: Any
@@ -83,7 +83,7 @@ class Updater:
     loss: LossSettings
     temperature: float = 1.0
     most_tokens: int = 1
-    keep_groups: bool = False
+    keep_groups: bool | None = False
 
     def run(self, samples: Sequence[Sample], *, lr: float, rng: np.random.Generator) -> dict[str, float]:
         """Make ``epochs x minibatches`` updates from the samples of all processes; return means over them.
@@ -101,12 +101,14 @@ class Updater:
         if self.config.old_logprobs == "recompute":
             samples = self._old(samples)
         samples = shape_tokens(exchange(samples), self.loss)
+        keeps_groups = worth_keeping(samples) if self.keep_groups is None else self.keep_groups
+        over_groups = self.loss.group_loss is not None
         totals: dict[str, float] = {}
         norms: list[float] = []
         for _ in range(self.config.epochs):
-            over_groups = self.loss.group_loss is not None
-            keep_groups = self.keep_groups or over_groups
-            for minibatch in mini_batches(samples, self.config.minibatches, rng, keep_groups=keep_groups):
+            for minibatch in mini_batches(
+                samples, self.config.minibatches, rng, keep_groups=keeps_groups or over_groups
+            ):
                 tokens, sequences = float(sum(sample.num_scored for sample in minibatch)), float(len(minibatch))
                 if tokens == 0:
                     continue
