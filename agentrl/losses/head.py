@@ -106,7 +106,7 @@ def fused_loss(
       chunk: positions at a time.
 
     Returns:
-      (loss, 0-d; log-probs (L,); entropies (L,)).
+      (loss, 0-d; log-probs (L,); entropies (L,)). Its backward pass hands the gradients over, so it can be run once.
     """
     result: tuple[Tensor, Tensor, Tensor] = _Fused.apply(  # type: ignore[no-untyped-call]
         hidden_LD, *_parts(head), targets_L, token_loss, temperature, chunk
@@ -238,9 +238,11 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        gradients = ctx.gradients
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("the gradient of a fused loss was handed over: its backward pass can be run once")
         parts = gradients.hidden_LD, gradients.weight_VD, gradients.bias_V
-        scaled = (None if g is None else g * slopes[0].to(g.dtype) for g in parts)
+        scaled = (None if g is None else g.mul_(slopes[0].to(g.dtype)) for g in parts)
         return *scaled, None, None, None, None, None
 
 

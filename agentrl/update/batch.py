@@ -5,7 +5,7 @@ distinct ones among them: where sequences are merged, several may score the same
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -107,6 +107,8 @@ class Batch:
       before_Q: index in the row of the token before each distinct scored one: its hidden state predicts it.
       targets_Q: the distinct scored tokens.
       question_A: which of them each scored token is.
+      by_question_A: index of the scored tokens in the order of the distinct ones.
+      firsts: where each distinct one begins in that order, and where the last one ends; on the CPU, (Q + 1,).
       at_A: index of each scored token in the sequences laid end to end.
       advantages_A: float32.
       old_logprobs_A: float32.
@@ -121,6 +123,8 @@ class Batch:
     before_Q: Tensor
     targets_Q: Tensor
     question_A: Tensor
+    by_question_A: Tensor
+    firsts: NDArray[np.int64]
     at_A: Tensor
     advantages_A: Tensor
     old_logprobs_A: Tensor
@@ -128,6 +132,15 @@ class Batch:
     sequence_A: Tensor
     row_A: Tensor
     uncertainty_A: Tensor
+
+    def of_questions(self, at: slice) -> Tensor:
+        """Return the index of the scored tokens that some of the distinct ones are."""
+        return self.by_question_A[int(self.firsts[at.start]) : int(self.firsts[at.stop])]
+
+    def scored(self, at_A: Tensor | slice) -> "Batch":
+        """Return the batch with only some of its scored tokens."""
+        columns = ("question_A", "at_A", "advantages_A", "old_logprobs_A", "behavior_logprobs_A", "sequence_A", "row_A")
+        return replace(self, **{name: getattr(self, name)[at_A] for name in (*columns, "uncertainty_A")})
 
     @property
     def num_tokens(self) -> int:
@@ -166,6 +179,8 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
         before_Q=tensor(before),
         targets_Q=tensor(ids[targets]),
         question_A=tensor(question),
+        by_question_A=tensor(np.argsort(question, kind="stable")),
+        firsts=np.cumsum(np.bincount(question + 1, minlength=len(targets) + 1)),
         at_A=tensor(at),
         advantages_A=tensor(advantages[at].astype(np.float32)),
         old_logprobs_A=tensor(old[at].astype(np.float32)),

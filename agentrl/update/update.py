@@ -18,6 +18,7 @@ from agentrl.update.dealing import exchange, mini_batches, own_share, worth_keep
 from agentrl.update.forward import hidden_states
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
+from agentrl.update.head_loss import chunk_of, head_loss
 from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.settings import Precision, UpdateSettings
 from agentrl.update.shaping import shape_tokens
@@ -36,7 +37,8 @@ def score(model: Any, batch: Batch, temperature: float = 1.0, dtype: Precision =
     and float32 themselves (float64 of a model in float64).
     """
     hidden_QH = hidden_states(model, batch.ids_L, batch.packing, batch.before_Q, dtype)
-    both_Q = token_logprobs(hidden_QH, head_of(model), batch.targets_Q, temperature=temperature, chunk=1024)
+    head = head_of(model)
+    both_Q = token_logprobs(hidden_QH, head, batch.targets_Q, temperature=temperature, chunk=chunk_of(head))
     logprobs_A, entropies_A = (one_Q.index_select(0, batch.question_A) for one_Q in both_Q)
     return logprobs_A, entropies_A
 
@@ -58,6 +60,16 @@ def policy_term(loss: LossSettings, logprobs_A: Tensor, batch: Batch) -> PolicyL
     elif loss.kind == "hapo":
         options["uncertainty"] = batch.uncertainty_A
     return NAMED[loss.kind](logprobs_A, batch.old_logprobs_A, batch.advantages_A, **options)
+
+
+def _count(totals: dict[str, float], metrics: dict[str, Tensor], tokens: int) -> None:
+    """Add means over ``tokens`` to sums, and keep extremes."""
+    totals["tokens"] = totals.get("tokens", 0.0) + tokens
+    for key, value in metrics.items():
+        if key in EXTREMES:
+            totals[key] = EXTREMES[key](totals.get(key, float(value)), float(value))
+        else:
+            totals[key] = totals.get(key, 0.0) + float(value) * tokens
 
 
 @dataclass(slots=True)
@@ -156,38 +168,48 @@ class Updater:
 
         Its sums are added to ``totals``, with ``compare`` MISMATCH too.
         """
-        logprobs_A, entropies_A = self._score(self.model, batch)
-        if compare:
-            distance = float((logprobs_A.detach() - batch.behavior_logprobs_A).abs().sum())
-            totals[MISMATCH] = totals.get(MISMATCH, 0.0) + distance
-            totals["compared"] = totals.get("compared", 0.0) + len(logprobs_A)
-        loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
+        ref_logprobs_A = None
         if self.reference is not None and self.loss.kl_coef:
             with torch.no_grad():
                 ref_logprobs_A, _ = self._score(self.reference, batch)
+        hidden_QH = hidden_states(self.model, batch.ids_L, batch.packing, batch.before_Q, self.config.dtype)
+        weight_A = token_weights(
+            torch.ones_like(batch.at_A, dtype=torch.bool),
+            mode=self.loss.aggregation,
+            denominator=denominator,
+            sequence_index=batch.sequence_A,
+            dtype=torch.promote_types(hidden_QH.dtype, torch.float32),
+        )
+
+        def loss(logprobs_A: Tensor, entropies_A: Tensor, at_A: Tensor | slice) -> Tensor:
+            ref_A = None if ref_logprobs_A is None else ref_logprobs_A[at_A]
+            loss_A, metrics = self._losses(logprobs_A, entropies_A, batch.scored(at_A), ref_A)
+            _count(totals, metrics, len(loss_A))
+            return loss_A * weight_A[at_A]
+
+        is_per_token = self.loss.kind != "ppo" or self.loss.ratio_level == "token"
+        total, logprobs_A, _ = head_loss(
+            hidden_QH, head_of(self.model), batch, loss, temperature=self.temperature, is_per_token=is_per_token
+        )
+        total.backward()  # type: ignore[no-untyped-call]
+        if compare:
+            distance = float((logprobs_A - batch.behavior_logprobs_A).abs().sum())
+            totals[MISMATCH] = totals.get(MISMATCH, 0.0) + distance
+            totals["compared"] = totals.get("compared", 0.0) + len(logprobs_A)
+        return float(total.detach())
+
+    def _losses(
+        self, logprobs_A: Tensor, entropies_A: Tensor, batch: Batch, ref_logprobs_A: Tensor | None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss of each scored token, divergence and entropy terms included, and metrics."""
+        loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
+        if ref_logprobs_A is not None:
             kl_A = kl_penalty(logprobs_A, ref_logprobs_A, kind=self.loss.kl_kind)
             loss_A = loss_A + self.loss.kl_coef * kl_A
             metrics["ref_kl"] = kl_A.detach().mean()
         if self.loss.entropy_coef:
             loss_A = loss_A - self.loss.entropy_coef * entropies_A
-        weight_A = token_weights(
-            torch.ones_like(loss_A, dtype=torch.bool),
-            mode=self.loss.aggregation,
-            denominator=denominator,
-            sequence_index=batch.sequence_A,
-            dtype=loss_A.dtype,
-        )
-        loss = (loss_A * weight_A).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        metrics |= {"loss": loss_A.detach().mean(), "entropy": entropies_A.detach().mean()}
-        count = len(loss_A)
-        totals["tokens"] = totals.get("tokens", 0.0) + count
-        for key, value in metrics.items():
-            if key in EXTREMES:
-                totals[key] = EXTREMES[key](totals.get(key, float(value)), float(value))
-            else:
-                totals[key] = totals.get(key, 0.0) + float(value) * count
-        return float(loss.detach())
+        return loss_A, metrics | {"loss": loss_A.detach().mean(), "entropy": entropies_A.detach().mean()}
 
     def _old(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the samples with old log-probs computed by the trainer, in the same order."""

@@ -48,7 +48,18 @@ def test_gradients_by_finite_differences():
     def token_loss(logprobs, entropies, at):
         return mix[at, 0] * logprobs**2 + mix[at, 1] * entropies * logprobs
 
-    assert gradcheck(lambda h, w: fused_loss(h, w, targets, token_loss, temperature=0.7, chunk=2)[0], (hidden, weight))
+    fused, *_ = fused_loss(hidden, weight, targets, token_loss, temperature=0.7, chunk=2)
+    recomputed = token_loss(*token_logprobs(hidden, weight, targets, temperature=0.7, chunk=2), slice(None)).sum()
+    assert_close(fused, recomputed)
+    assert_close(*(torch.autograd.grad(x, (hidden, weight)) for x in (fused, recomputed)))
+
+
+def test_fused_gradients_are_handed_over_once():
+    hidden, weight, targets = inputs(3, 2, 5)
+    loss, *_ = fused_loss(hidden, weight, targets, lambda logprobs, _, at: -logprobs)
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="can be run once"):
+        loss.backward()
 
 
 def test_fused_loss_equals_the_naive_policy_loss():
@@ -105,12 +116,14 @@ def test_gradients_of_a_whole_head_by_finite_differences(scale, softcap):
     def logprobs(hidden, weight, bias):
         return token_logprobs(hidden, Head(weight, bias, scale, softcap), targets, temperature=0.7, chunk=2)
 
-    def loss(hidden, weight, bias):
-        head = Head(weight, bias, scale, softcap)
-        return fused_loss(hidden, head, targets, lambda lp, h, at: lp**2 - 0.3 * h * lp, temperature=0.7, chunk=2)[0]
+    leaves = (hidden, given.weight_VD, given.bias_V)
+    assert gradcheck(logprobs, leaves)
 
-    for function in (logprobs, loss):
-        assert gradcheck(function, (hidden, given.weight_VD, given.bias_V))
+    def token_loss(lp, h, at=None):
+        return lp**2 - 0.3 * h * lp
+
+    fused, *_ = fused_loss(hidden, given, targets, token_loss, temperature=0.7, chunk=2)
+    assert_close(*(torch.autograd.grad(x, leaves) for x in (fused, token_loss(*logprobs(*leaves)).sum())))
 
 
 def test_log_probs_are_those_of_the_heads_logits():

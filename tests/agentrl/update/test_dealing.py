@@ -20,7 +20,7 @@ from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
 from agentrl.update.batch import Sample, spread
 from agentrl.update.critic import Critic, TokenCredit
-from agentrl.update.dealing import exchange, mini_batches, own_share
+from agentrl.update.dealing import exchange, mini_batches, own_share, worth_keeping
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.settings import CriticSettings, UpdateSettings
 from agentrl.update.update import Updater
@@ -127,6 +127,18 @@ def test_warm_start() -> None:
     runs = [simulate(size, lambda rank, size=size: work(rank, size)) for size in PROCESSES]
     assert "held_out_accuracy" in runs[0][0][1]
     assert_same(runs)
+
+
+def test_whole_groups_are_kept_where_members_share_a_tenth() -> None:
+    apart = [sequence([-1] * 10 + [0] * 10, seed=seed) for seed in range(4)]
+    shared = apart[0].ids_L[:4]
+    alike = [replace(one, ids_L=np.concatenate([shared, one.ids_L[4:]])) for one in apart]
+    for sequences, is_worth in ((apart, False), (alike, True)):
+        episodes = [trajectory(one, name=str(number)) for number, one in enumerate(sequences)]
+        assert worth_keeping(spread(episodes, np.ones(4))) is is_worth
+        alone = [replace(one, group=one.id) for one in episodes]
+        assert not worth_keeping(spread(alone, np.ones(4))), "nobody to share with"
+    assert not worth_keeping([])
 
 
 def test_exchange_keeps_turns_apart_and_sorts_episodes() -> None:

@@ -15,6 +15,7 @@ from agentrl import losses, seeding
 from agentrl.algorithms import AEPO, CISPO, GSPO, LOOP, REC, SAPO
 from agentrl.algorithms.base import LossSettings
 from agentrl.errors import DivergedError, MismatchError
+from agentrl.update import head_loss
 from agentrl.update.batch import Sample, pack
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.settings import UpdateSettings
@@ -120,6 +121,23 @@ def test_the_cut_into_micro_batches_does_not_matter(
     ]
     [whole], numbers = results[0]
     for [cut], same_numbers in results[1:]:
+        assert_close(cut, whole)
+        assert same_numbers == pytest.approx(numbers)
+
+
+@pytest.mark.parametrize("merge", ["never", "always"])
+@pytest.mark.parametrize("level", ["token", "turn", "sequence"])
+def test_the_cut_into_chunks_of_the_head_does_not_matter(
+    model: Any, batch: list[Sample], level: Any, merge: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Token by token the loss is formed chunk by chunk, otherwise after a first pass; some score the same tokens."""
+    loss = LossSettings(ratio_level=level, aggregation="sequence_mean", kl_coef=0.1, entropy_coef=0.2)
+    batch = [*batch, replace(batch[0], advantages_L=-0.3 * batch[0].advantages_L)]
+    reference = build("qwen3", num_kv_heads=1).double()
+    [whole], numbers = update(model, batch, loss, reference, merge_prefixes=merge)
+    for chunk in (1, 3):
+        monkeypatch.setattr(head_loss, "chunk_of", lambda head, chunk=chunk: chunk)
+        [cut], same_numbers = update(model, batch, loss, reference, merge_prefixes=merge)
         assert_close(cut, whole)
         assert same_numbers == pytest.approx(numbers)
 
