@@ -35,6 +35,9 @@ def train(
     config: ConfigPath,
     overrides: Overrides = None,
     resume: Annotated[bool, typer.Option(help="continue the run in run.directory from its last checkpoint")] = False,
+    resume_from: Annotated[
+        str, typer.Option(help="continue from this checkpoint, e.g. iteration-000025; newer ones are set aside")
+    ] = "",
     fresh: Annotated[bool, typer.Option(help="move an existing run in run.directory aside and start anew")] = False,
 ) -> None:
     """Train a policy: supervised warm start, then reinforcement learning, then a report.
@@ -44,7 +47,9 @@ def train(
     from agentrl.trainer.config import load_config
     from agentrl.trainer.loop import run_training
 
-    raise typer.Exit(run_training(load_config(config, overrides or ()), resume=resume, fresh=fresh))
+    raise typer.Exit(
+        run_training(load_config(config, overrides or ()), resume=resume, resume_from=resume_from or None, fresh=fresh)
+    )
 
 
 @app.command("eval")

@@ -58,6 +58,14 @@ class CheckpointError(AgentrlError, RuntimeError):
     """A checkpoint is missing, incomplete or from another configuration."""
 
 
+class LockedError(AgentrlError, RuntimeError):
+    """Another process writes in a run's directory."""
+
+
+class StoppedError(AgentrlError, RuntimeError):
+    """A run could not go on; its last good state is on disk."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return a hint like ``"; did you mean 'gigpo'?"``, or what there is to choose from.
 

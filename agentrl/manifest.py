@@ -5,11 +5,11 @@ The manifest has the form of ``sha256sum``: ``cd FOLDER && sha256sum --check SHA
 """
 
 import hashlib
-import os
 import re
 from pathlib import Path
 
 from agentrl.errors import DataError
+from agentrl.files import write_file
 
 MANIFEST = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
@@ -17,11 +17,8 @@ _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")
 
 def write_manifest(folder: Path) -> None:
     """Write the SHA-256 of every file in ``folder``, those in folders of its own included; in place of an older one."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    partial = folder / f".{MANIFEST}.partial"
-    lines = [f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in files if path != partial]
-    partial.write_text("".join(lines), encoding="utf-8")
-    os.replace(partial, folder / MANIFEST)
+    lines = [f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n" for path in _files(folder)]
+    write_file(folder / MANIFEST, "".join(lines))
 
 
 def check_manifest(folder: Path, *, required: bool = False) -> None:
@@ -29,7 +26,7 @@ def check_manifest(folder: Path, *, required: bool = False) -> None:
 
     Args:
       folder: as it was written.
-      required: refuse a folder without a manifest, such as one of another project.
+      required: refuse a folder without a manifest, such as one of another project, and files that it does not name.
 
     Raises:
       DataError: a file is missing or has changed, or the manifest cannot be read; says how to keep a change.
@@ -39,7 +36,12 @@ def check_manifest(folder: Path, *, required: bool = False) -> None:
         if required:
             raise DataError(f"{folder} holds no {MANIFEST}: it was not written whole, or by another version")
         return
-    for name, expected in _read(path).items():
+    expected_of = _read(path)
+    if required:
+        unknown = [file for file in _files(folder) if file.relative_to(folder).as_posix() not in expected_of]
+        if unknown:
+            raise DataError(f"{unknown[0]} is not among the files that {path} names{_way_out(path)}")
+    for name, expected in expected_of.items():
         file = folder / name
         try:
             found = _digest(file)
@@ -49,6 +51,11 @@ def check_manifest(folder: Path, *, required: bool = False) -> None:
             raise DataError(f"{file} cannot be read: {error}{_way_out(path)}") from error
         if found != expected:
             raise DataError(f"{file} is not as it was written: its checksum differs{_way_out(path)}")
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files of a folder but its manifest, in order."""
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
 
 
 def _way_out(path: Path) -> str:

@@ -5,9 +5,7 @@ tokenizer trained on the environment's own text, and a chat template with an ass
 """
 
 import json
-import os
 import re
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,7 +26,8 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from agentrl.context.template_probe import check_template
-from agentrl.errors import DataError
+from agentrl.errors import DataError, DivergedError
+from agentrl.files import replacing
 from agentrl.manifest import check_manifest, write_manifest
 from agentrl.policy_check import check_loaded, check_policy_folder, shape_conflict
 
@@ -186,18 +185,18 @@ def save_policy(folder: Path, model: Any, tokenizer: Any) -> None:
     """Write an ordinary Hugging Face folder (safetensors), with a checksum of every file.
 
     It appears whole, in place of one that was there.
+
+    Raises:
+      DivergedError: a weight is not finite; nothing is written.
     """
-    partial, stale = (folder.with_name(f".{folder.name}.{kind}") for kind in ("partial", "stale"))
-    for leftover in (partial, stale):
-        shutil.rmtree(leftover, ignore_errors=True)
-    partial.mkdir(parents=True)
-    model.save_pretrained(partial)
-    tokenizer.save_pretrained(partial)
-    write_manifest(partial)
-    if folder.exists():
-        os.replace(folder, stale)
-    os.replace(partial, folder)
-    shutil.rmtree(stale, ignore_errors=True)
+    for name, weight in model.named_parameters():
+        if not bool(torch.isfinite(weight).all()):
+            raise DivergedError(f"{name} holds NaN or infinity: the training has diverged; not saved in {folder}")
+    with replacing(folder) as partial:
+        partial.mkdir(parents=True)
+        model.save_pretrained(partial)
+        tokenizer.save_pretrained(partial)
+        write_manifest(partial)
 
 
 def load_policy(path: str, *, dtype: str = "float32") -> tuple[Any, Any]:

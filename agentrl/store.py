@@ -17,7 +17,6 @@ Shared is what is equal bit for bit, whatever the branch point says; so nothing 
 """
 
 import json
-import os
 import re
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 
 from agentrl.env import Outcome
 from agentrl.errors import DataError
+from agentrl.files import replacing
 from agentrl.record_check import check_record
 from agentrl.types import BranchPoint, StopReason, TokenSequence, Trajectory, Turn
 
@@ -61,8 +61,7 @@ def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> N
             _check(trajectory.id, sequence)
     records = _records(trajectories)
     lines = "".join(map(_line, records))
-    partial = path.with_name(path.name + ".partial")
-    with zipfile.ZipFile(partial, "w") as archive:
+    with replacing(path) as partial, zipfile.ZipFile(partial, "w") as archive:
         _add(archive, "format.txt", FORMAT.encode())
         _add(archive, "records.jsonl", lines.encode("ascii"))
         for name, dtype in COLUMNS.items():
@@ -71,7 +70,6 @@ def save_trajectories(path: Path | str, trajectories: Sequence[Trajectory]) -> N
             buffer = BytesIO()
             np.save(buffer, column, allow_pickle=False)
             _add(archive, f"{name}.npy", buffer.getbuffer())
-    os.replace(partial, path)
 
 
 def load_trajectories(path: Path | str) -> list[Trajectory]:

@@ -181,7 +181,7 @@ def iterate(job: dict[str, Any]) -> dict[str, Any]:
     shutil.rmtree(job["directory"], ignore_errors=True)
     config = load_config(QUICKSTART, [f"{key}={value}" for key, value in settings.items()] + job["overrides"])
     rows, tasks = [], []
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         for _ in range(config.run.iterations):
             start = time.process_time()

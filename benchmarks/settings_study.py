@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.trainer.log import read_metrics
+from agentrl.trainer.directory.metrics import read_metrics
 from benchmarks.learning import ROOT, interval, resolution, results
 
 SMOOTHED_OVER = 10

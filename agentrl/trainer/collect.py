@@ -129,10 +129,7 @@ def check_played(result: RolloutResult, what: str) -> None:
     (played,) = distributed.all_sum([float(len(result.trajectories))])
     reasons = list(chain.from_iterable(distributed.gather([lost.outcome_reason for lost in result.accidents])))
     if reasons and not played:
-        raise LostIterationError(
-            f"all {len(reasons)} attempts at {what} were lost, the first to: {reasons[0]}; "
-            "what was trained before is saved, and --resume goes on from there"
-        )
+        raise LostIterationError(f"all {len(reasons)} attempts at {what} were lost, the first to: {reasons[0]}")
 
 
 def max_refills(config: Config, recipe: Recipe) -> int:

@@ -1,8 +1,6 @@
 """The configuration of a run: frozen, typed, every key documented, unknown keys refused with the nearest name."""
 
 import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -499,12 +497,3 @@ def num_processes(config: Config) -> int:
     if torch.cuda.is_available() or config.engine.kind == "vllm":
         return 1
     return max(1, min(cores, config.rollout.tasks_per_iteration))
-
-
-def config_digest(config: Config) -> str:
-    """Return a hash of what decides the numbers of a run: all but where and how often it is saved."""
-    tree = config.model_dump(mode="json")
-    for key in ("directory", "checkpoint_every", "keep_checkpoints", "save_trajectories_every"):
-        tree["run"].pop(key)
-    tree["run"]["processes"] = num_processes(config)
-    return hashlib.blake2b(json.dumps(tree, sort_keys=True).encode(), digest_size=8).hexdigest()

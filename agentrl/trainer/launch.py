@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.multiprocessing.spawn import ProcessException
+from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 
 from agentrl.errors import AgentrlError
 from agentrl.trainer.interrupts import SIGNALS
@@ -61,9 +61,14 @@ def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], processes:
             signal.signal(signum, pass_on)
         while not children.join(grace_period=GRACE_S):
             pass
-    except ProcessException:
+    except ProcessException as error:
         if interrupts > 1:
             raise KeyboardInterrupt from None
+        if isinstance(error, ProcessExitedException) and error.signal_name is not None:
+            raise RuntimeError(
+                f"process {error.error_index} was ended by {error.signal_name}, which the system sends when memory is "
+                "short, or somebody did"
+            ) from None
         if not errors.empty():
             raise errors.get() from None
         raise

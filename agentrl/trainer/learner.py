@@ -101,6 +101,10 @@ class Learner:
         self.updater.loss = self.loss_at(iteration)
         return self.updater.run(samples, lr=lr, rng=rng) | {"lr": lr}
 
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps of it beside the policy: what has tensors of its own."""
+        return {"optimizer": self.optimizer} | ({} if self.critic is None else {"critic": self.critic})
+
     def loss_at(self, iteration: int) -> LossSettings:
         """Return the loss settings of an iteration."""
         progress = iteration / max(1, self.config.run.iterations)

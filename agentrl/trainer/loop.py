@@ -1,18 +1,20 @@
 """The training loop, top to bottom, and the entry points that launch its processes."""
 
 import os
-import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from agentrl.context import named_protocol
-from agentrl.errors import AbortedError, CheckpointError, ConfigError, DataError
+from agentrl.errors import AbortedError, DataError
 from agentrl.policy_check import check_policy_folder
-from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
 from agentrl.trainer.collect import max_refills
-from agentrl.trainer.config import Config, config_digest, num_processes, parse_config
+from agentrl.trainer.config import Config, num_processes, parse_config
+from agentrl.trainer.directory.checkpoint import KINDS, check_checkpoint, choose_checkpoint, latest_checkpoint
+from agentrl.trainer.directory.opening import already_there, explained, holds_run, mend, opened
 from agentrl.trainer.engine import check_engine
 from agentrl.trainer.launch import launch
+from agentrl.trainer.resumption import check_resumption
 from agentrl.trainer.run import Run
 from agentrl.trainer.setup import check_algorithm, check_directory, check_policy, check_tasks
 
@@ -20,13 +22,14 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 
-def train(config: Config, resume: bool) -> None:
+def train(config: Config, checkpoint: Path | None, fresh: bool) -> None:
     """Train in this process, together with its peers. Reads top to bottom."""
-    with Run(config, resume=resume) as run:
+    directory = Path(config.run.directory)
+    with opened(directory, checkpoint=checkpoint, fresh=fresh) as first, Run(config, resume=first) as run:
         try:
             _go(run)
         except AbortedError:
-            run.keep_place()
+            run.checkpoint()
 
 
 def _go(run: Run) -> None:
@@ -41,46 +44,72 @@ def _go(run: Run) -> None:
         metrics = run.update(rollout.trajectories, credit)
         run.record(rollout, credit, metrics)
     if run.should_stop():
-        run.keep_place()
+        run.checkpoint()
         return
     run.keep_result()
     if run.control():
         run.finish()
 
 
-def run_training(config: Config, *, resume: bool = False, fresh: bool = False) -> int:
+def run_training(config: Config, *, resume: bool = False, resume_from: str | None = None, fresh: bool = False) -> int:
     """Check everything that can be checked, launch the processes, return the exit code.
+
+    Args:
+      config: of the run.
+      resume: go on from the newest checkpoint.
+      resume_from: go on from the checkpoint of this name.
+      fresh: move a run that is in the directory aside.
 
     Raises:
       ConfigError: something in the configuration cannot be used, or the directory holds another run.
-      CheckpointError: there is nothing to resume, or it is of another configuration.
+      CheckpointError: there is nothing to resume, it is damaged, or the configuration would change its numbers.
       DataError: tasks or policy cannot be read.
+      LockedError: another trainer writes in the directory.
+      DivergedError: loss, gradient or weights are not finite any more; the last sound state is kept.
+      StoppedError: something else went wrong; the last good state is kept.
     """
     directory = Path(config.run.directory)
-    checkpoint = latest_checkpoint(directory / "checkpoints")
-    if resume and checkpoint is None:
-        raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint; start without --resume, or --fresh")
-    if resume and checkpoint is not None and load_progress(checkpoint, config_digest(config)).stage == "done":
-        print(f"the run in {directory} is complete: see {directory / 'report.md'}")
-        return 0
-    _check(config)
-    check_policy(config)
     is_first = os.environ.get("RANK", "0") == "0"  # under torchrun every process comes by here
-    if not resume and is_first and (checkpoint or (directory / "metrics.jsonl").exists()):
-        if not fresh:
-            raise ConfigError(
-                f"{directory} holds a run already: --resume continues it, --fresh moves it aside, "
-                "--set run.directory=... starts another"
-            )
-        _move_aside(directory)
+    if is_first:
+        mend(directory)
+    checkpoint = None
+    if resume or resume_from:
+        checkpoint, is_complete = _resumed(config, resume_from, say=print if is_first else lambda text: None)
+        if is_complete:
+            return 0
+    elif is_first and not fresh and holds_run(directory):
+        raise already_there(directory)
+    _check(config)
+    if checkpoint is None:
+        check_policy(config)
     check_directory(directory)
-    launch(train, (config, resume), num_processes(config))
+    try:
+        launch(train, (config, checkpoint, fresh), num_processes(config))
+    except ModuleNotFoundError:  # says what to install
+        raise
+    except Exception as error:
+        raise explained(error, directory) from error
     final = latest_checkpoint(directory / "checkpoints")
-    if final is not None and load_progress(final, config_digest(config)).stage == "done":
+    if final is not None and final.name.startswith(KINDS["done"]):
         return 0
     if is_first:
         print(f"saved in {directory}; continue with --resume" if final else "stopped before anything was saved")
     return INTERRUPTED
+
+
+def _resumed(config: Config, name: str | None, say: Callable[[str], None]) -> tuple[Path, bool]:
+    """Return the checkpoint that the run goes on from, and whether nothing of it is left to do."""
+    directory = Path(config.run.directory)
+    checkpoint = choose_checkpoint(directory / "checkpoints", name)
+    state = check_checkpoint(checkpoint)
+    changes = check_resumption(state, config)
+    if state.progress.stage == "done" and state.progress.iteration >= config.run.iterations:
+        say(f"the run in {directory} is complete: see {directory / 'report.md'}")
+        return checkpoint, True
+    say(f"going on from {checkpoint}")
+    for change in changes:
+        say(f"  changed: {change}")
+    return checkpoint, False
 
 
 def _check(config: Config) -> None:
@@ -89,14 +118,6 @@ def _check(config: Config) -> None:
     max_refills(config, check_algorithm(config))
     named_protocol(config.context.protocol)
     check_tasks(config)
-
-
-def _move_aside(directory: Path) -> None:
-    number = 1
-    while (aside := directory.with_name(f"{directory.name}.old-{number}")).exists():
-        number += 1
-    shutil.move(directory, aside)
-    print(f"moved the run that was in {directory} to {aside}")
 
 
 def run_evaluation(config: Config, policy: str | None) -> int:
@@ -123,8 +144,8 @@ def run_evaluation(config: Config, policy: str | None) -> int:
 
 
 def _evaluate(config: Config) -> None:
-    from agentrl.trainer.report import results_table
+    from agentrl.trainer.directory.report import results_table
 
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.evaluate("policy")
         run.log.console.print(results_table(run.progress))

@@ -14,21 +14,23 @@ from agentrl.errors import DivergedError
 from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import RolloutResult
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.checkpoint import (
+from agentrl.trainer.collect import LostIterationError
+from agentrl.trainer.config import Config, WarmStartConfig
+from agentrl.trainer.directory.checkpoint import (
+    KINDS,
     Progress,
-    latest_checkpoint,
-    load_memory,
-    load_progress,
+    State,
+    check_checkpoint,
+    checkpoints,
     load_state,
     save_checkpoint,
 )
-from agentrl.trainer.collect import LostIterationError
-from agentrl.trainer.config import Config, WarmStartConfig, config_digest
+from agentrl.trainer.directory.log import RunLog
+from agentrl.trainer.directory.metrics import read_lines
 from agentrl.trainer.engine import describe_engine
 from agentrl.trainer.evaluate import Scores
 from agentrl.trainer.interrupts import Interrupts
 from agentrl.trainer.learner import Learner
-from agentrl.trainer.log import RunLog
 from agentrl.trainer.player import Player
 from agentrl.trainer.sampling import slow_worlds
 from agentrl.trainer.setup import describe_policy, prepare_policy
@@ -44,7 +46,7 @@ class Run:
 
     Args:
       config: of the run.
-      resume: continue from the newest checkpoint.
+      resume: the checkpoint to go on from, which was checked; None begins.
 
     Attributes:
       progress: the place in the run.
@@ -55,18 +57,18 @@ class Run:
       learner: trains the policy.
     """
 
-    def __init__(self, config: Config, *, resume: bool) -> None:
+    def __init__(self, config: Config, *, resume: Path | None = None) -> None:
         self.config = config
         self.directory = Path(config.run.directory)
         self.log = RunLog(self.directory)
         self.recipe = make_recipe(config.algorithm)
         self._interrupts = Interrupts(self.log.say)
         self._told_of_threads = False
-        checkpoint = latest_checkpoint(self.directory / "checkpoints") if resume else None
-        self.progress = load_progress(checkpoint, config_digest(config)) if checkpoint else Progress()
+        state = check_checkpoint(resume) if resume else None
+        self.progress = state.progress if state else Progress()
         self._began = time.monotonic() - self.progress.elapsed_s
-        folder = checkpoint or self.directory / "initial_policy"
-        if checkpoint is None and distributed.rank() == 0:
+        folder = resume or self.directory / "initial_policy"
+        if resume is None and distributed.rank() == 0:
             prepare_policy(config, folder)
         distributed.gather(None)
         self.model, self.tokenizer = load_policy(str(folder))
@@ -75,10 +77,10 @@ class Run:
             config, self.recipe, self.model, self.tokenizer, folder, lambda: self._interrupts.requested
         )
         self.learner = Learner(config, self.recipe, self.model, self.tokenizer, self.player.max_turns)
-        if checkpoint is not None:
-            self._restore(checkpoint)
+        if resume and state:
+            self._go_on(resume, state)
         self._sync()
-        self.log.begin(config, self.progress.records)
+        self.log.begin(config, read_lines(resume) if resume else (), str(resume))
         what = describe_policy(self.model, self.tokenizer) + describe_engine(config)
         self.log.say(f"policy: {what}; {distributed.world_size()} process(es)")
         self.log.say(
@@ -92,7 +94,7 @@ class Run:
 
     def evaluate_demonstrator(self) -> None:
         """Let the demonstrator play the evaluation tasks, once."""
-        if self.config.warm_start.steps and "demonstrator" not in (self.progress.results or {}):
+        if self.config.warm_start.steps and "demonstrator" not in self.progress.results:
             self._remember("demonstrator", [self.player.demonstrator_scores()])
 
     def warm_start(self) -> None:
@@ -176,7 +178,7 @@ class Run:
         """Evaluate the trained policy and save it as the run's; once."""
         if self.progress.stage != "reinforce":
             return
-        if self.config.run.iterations:
+        if self.config.run.iterations and "result" not in self.progress.results:
             self.evaluate("result")
         if self.log.is_active:
             save_policy(self.directory / "policy", self.model, self.tokenizer)
@@ -184,22 +186,27 @@ class Run:
     def control(self) -> bool:
         """Imitate on from the warm start for ``control_steps``: what supervision alone would have reached.
 
-        It is made anew if interrupted, which the result tells: True if nothing of it is left to do.
+        Return whether nothing of it is left to do. The learner is then as it was after the last iteration.
         """
         config = self.config.warm_start
         if not (config.control_steps and self.config.run.iterations):
             return True
-        self.progress.stage = "control"
-        self.checkpoint()
+        if self.progress.stage != "control":
+            self.checkpoint()
+            self._take_weights(self.directory / "warm_start_policy")
+            self.learner.begin_imitation()
+            self.progress.stage, self.progress.step = "control", 0
+            self.checkpoint()
         self.log.say("supervised control: imitating on from the warm start")
-        self._take_weights("warm_start_policy")
-        self.learner.begin_imitation()
         settings = config.model_copy(update={"steps": config.control_steps, "target_accuracy": None})
-        self._imitate(settings, self.config.run.seed + 1)
+        self._imitate(settings, self.config.run.seed + 1, first_step=self.progress.step)
         if self.should_stop():
+            self.checkpoint()
             return False
         self.evaluate("supervised control")
-        self._take_weights("policy")
+        *_, reinforced = (path for path in checkpoints(self._checkpoints) if path.name.startswith(KINDS["reinforce"]))
+        self._take_weights(reinforced)
+        self._restore_learner(reinforced)
         return True
 
     def evaluate(self, name: str) -> dict[str, Any]:
@@ -219,34 +226,24 @@ class Run:
         """True in every process as soon as one was interrupted."""
         return distributed.all_sum([float(self._interrupts.requested)])[0] > 0
 
-    def keep_place(self) -> None:
-        """Save the place in the run when it is given up; the control is made anew from its beginning."""
-        if self.progress.stage != "control":
-            self.checkpoint()
-
     def checkpoint(self) -> None:
         """Save the place in the run."""
         self._tick()
-        self.progress.records = self.log.num_records
         if self.log.is_active:
-            critic = self.learner.critic
-            save_checkpoint(
-                self.directory / "checkpoints",
-                self.progress,
-                self.model,
-                self.tokenizer,
-                self.learner.optimizer,
-                config_digest(self.config),
-                self.config.run.keep_checkpoints,
-                self.recipe.state_dict(),
-                self.player.collector.state_dict(),
-                None if critic is None else critic.state_dict(),
+            state = State(
+                progress=self.progress,
+                config=self.config.model_dump(mode="json"),
+                processes=distributed.world_size(),
+                algorithm=self.recipe.state_dict(),
+                curriculum=self.player.collector.state_dict(),
             )
+            keep, tensors = self.config.run.keep_checkpoints, self.learner.state()
+            save_checkpoint(self._checkpoints, state, self.model, self.tokenizer, tensors, self.log.metrics, keep)
         distributed.gather(None)
 
     def finish(self) -> None:
         """Write the report."""
-        from agentrl.trainer.report import write_report
+        from agentrl.trainer.directory.report import write_report
 
         self._tick()
         if self.log.is_active:
@@ -279,15 +276,29 @@ class Run:
             "elapsed_s": self._tick(),
         }
 
-    def _restore(self, checkpoint: Path) -> None:
+    @property
+    def _checkpoints(self) -> Path:
+        return self.directory / "checkpoints"
+
+    def _go_on(self, checkpoint: Path, state: State) -> None:
         """Take over the state that a checkpoint has beside the policy."""
-        if self.progress.stage == "reinforce":
-            self.learner.begin_reinforcement(self.progress.iteration)
-        load_state(checkpoint, "optimizer", self.learner.optimizer)
-        if self.learner.critic is not None:
-            load_state(checkpoint, "critic", self.learner.critic)
-        self.recipe.load_state_dict(load_memory(checkpoint, "algorithm"))
-        self.player.collector.load_state_dict(load_memory(checkpoint, "curriculum"))
+        progress = self.progress
+        if progress.stage == "done":  # the run has become longer
+            progress.stage = "reinforce"
+        if progress.iteration < self.config.run.iterations and "result" in progress.results:
+            progress.results[f"iteration {progress.iteration}"] = progress.results.pop("result")
+        if progress.stage == "reinforce":
+            self._restore_learner(checkpoint)
+        else:
+            load_state(checkpoint, "optimizer", self.learner.optimizer)
+        self.recipe.load_state_dict(state.algorithm)
+        self.player.collector.load_state_dict(state.curriculum)
+
+    def _restore_learner(self, checkpoint: Path) -> None:
+        """Reinforce on from a checkpoint's moments."""
+        self.learner.begin_reinforcement(self.progress.iteration)
+        for name, owner in self.learner.state().items():
+            load_state(checkpoint, name, owner)
 
     def _sync(self) -> dict[str, float]:
         """Bring the engine to the policy's weights; return what that took."""
@@ -298,9 +309,9 @@ class Run:
         self.progress.elapsed_s = time.monotonic() - self._began
         return self.progress.elapsed_s
 
-    def _take_weights(self, name: str) -> None:
-        """Give the policy the weights of one that was saved in the run's directory."""
-        saved, _ = load_policy(str(self.directory / name))
+    def _take_weights(self, folder: Path) -> None:
+        """Give the policy the weights of one that was saved."""
+        saved, _ = load_policy(str(folder))
         self.model.load_state_dict(saved.state_dict())
 
     def _imitate(self, settings: WarmStartConfig, seed: int, first_step: int = 0) -> None:
@@ -316,10 +327,9 @@ class Run:
                     f"  {shown} {step:5d}/{settings.steps}  loss {metrics['loss']:.3f}  "
                     f"accuracy {metrics['accuracy']:.3f}  {metrics['elapsed_s']:5.0f} s"
                 )
-            if is_warm_start:
-                self.progress.step = step
-                if step % (10 * self.config.run.checkpoint_every) == 0:
-                    self.checkpoint()
+            self.progress.step = step
+            if step % (10 * self.config.run.checkpoint_every) == 0:
+                self.checkpoint()
             return not self.should_stop()
 
         stage = WarmStart(settings, self.model, self.learner.optimizer, seed, self.config.policy.dtype)
@@ -329,7 +339,7 @@ class Run:
     def _remember(self, name: str, modes: list[Scores]) -> dict[str, Any]:
         result = {scores.mode: scores.summary() for scores in modes}
         elapsed_s = self._tick()
-        self.progress.results = (self.progress.results or {}) | {name: result | {"elapsed_s": elapsed_s}}
+        self.progress.results[name] = result | {"elapsed_s": elapsed_s}
         spent = {"environment_steps_total": float(self.progress.environment_steps), "elapsed_s": elapsed_s}
         for scores in modes:
             flat = {f"{scores.mode}/{key}": float(value) for key, value in scores.summary().items()}

@@ -160,7 +160,7 @@ def test_existing_and_missing_runs(capsys: pytest.CaptureFixture[str], tmp_path:
     code, output, _ = run(capsys, "train", path, "--resume")
     assert code == 0 and "is complete" in output
     said = refused(capsys, "train", path, "--resume", "--set", "update.lr=1")
-    assert "another configuration" in said
+    assert "would change its numbers: resume with --set update.lr=0.0005" in said
 
 
 def test_fresh_moves_the_old_run_aside(capsys: pytest.CaptureFixture[str], tmp_path: Path, finished: Path) -> None:

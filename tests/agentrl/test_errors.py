@@ -15,6 +15,8 @@ KINDS = {
     "AbortedError": RuntimeError,
     "ModelError": ValueError,
     "CheckpointError": RuntimeError,
+    "LockedError": RuntimeError,
+    "StoppedError": RuntimeError,
 }
 
 

@@ -14,7 +14,7 @@ from agentrl.cli import main
 from agentrl.context import action_protocol
 from agentrl.errors import DataError
 from agentrl.trainer.config import load_config
-from agentrl.trainer.log import read_metrics
+from agentrl.trainer.directory.metrics import read_metrics
 from agentrl.trainer.setup import check_tasks
 
 ROOT = Path(__file__).parents[2]

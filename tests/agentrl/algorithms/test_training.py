@@ -14,7 +14,7 @@ from agentrl.algorithms.grpo import GRPO
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
 from agentrl.policy import load_policy, save_policy
-from agentrl.trainer.checkpoint import latest_checkpoint, load_memory
+from agentrl.trainer.directory.checkpoint import check_checkpoint, latest_checkpoint
 from agentrl.trainer.loop import run_training
 from agentrl.trainer.run import Run
 from agentrl.trainer.setup import UNMET, check_algorithm, most_tokens
@@ -59,7 +59,7 @@ def config_for(directory: Path, policy: Path | None = None, **changes: Any) -> A
 def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> None:
     config = config_for(tmp_path / "run", policy, algorithm={"name": recipe.name})
     check_algorithm(config)
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         before = {name: weight.clone() for name, weight in run.model.state_dict().items()}
         rollout = run.collect()
@@ -118,17 +118,17 @@ def test_snapshots_depend_on_the_environment(tmp_path: Path, monkeypatch: pytest
 
 def test_filter_of_the_configuration_comes_first(policy: Path, tmp_path: Path) -> None:
     changes = {"algorithm": {"name": "grpo"}, "filter": {"name": "top_variance", "share": 0.25}}
-    with Run(config_for(tmp_path / "run", policy, **changes), resume=False) as run:
+    with Run(config_for(tmp_path / "run", policy, **changes)) as run:
         rollout = run.collect()
         assert run.totals(rollout, run.assign_credit(rollout.trajectories))["groups_dropped"] == 3
     changes = {"algorithm": {"name": "dapo"}, "filter": {"name": "none"}}
-    with Run(config_for(tmp_path / "other", policy, **changes), resume=False) as run:
+    with Run(config_for(tmp_path / "other", policy, **changes)) as run:
         assert np.isfinite(run.assign_credit(run.collect().trajectories).advantages_N).all()
 
 
 def test_memory_goes_through_a_checkpoint(policy: Path, tmp_path: Path) -> None:
     config = config_for(tmp_path / "run", policy, algorithm={"name": "spo"}, rollout={"group_size": 1})
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         played = run.collect().trajectories
         run.assign_credit(played)
@@ -136,8 +136,8 @@ def test_memory_goes_through_a_checkpoint(policy: Path, tmp_path: Path) -> None:
         remembered = run.recipe.state_dict()
     assert set(remembered["tasks"]) == {trajectory.task_id for trajectory in played}
     folder = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert folder is not None and load_memory(folder, "algorithm") == remembered
-    with Run(config, resume=True) as run:
+    assert folder is not None and check_checkpoint(folder).algorithm == remembered
+    with Run(config, resume=folder) as run:
         assert run.recipe.state_dict() == remembered
 
 
@@ -150,7 +150,7 @@ def test_salsa_is_held_by_the_average_of_two_policies(policy: Path, tmp_path: Pa
     algorithm = {"name": "salsa", "other": str(tmp_path / "other"), "share": 0.25}
     config = config_for(tmp_path / "run", policy, algorithm=algorithm)
     assert check_algorithm(config).name == "salsa"
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         assert run.learner.updater is not None and run.learner.updater.reference is not None
         for own, mixed in zip(run.model.parameters(), run.learner.updater.reference.parameters(), strict=True):
@@ -160,7 +160,7 @@ def test_salsa_is_held_by_the_average_of_two_policies(policy: Path, tmp_path: Pa
         run.progress.iteration += 1
         run.checkpoint()
     assert metrics["ref_kl"] > 0 and metrics["grad_norm"] > 0
-    with Run(config, resume=True) as resumed:
+    with Run(config, resume=latest_checkpoint(tmp_path / "run" / "checkpoints")) as resumed:
         assert resumed.learner.updater is not None and resumed.learner.updater.reference is not None
         kept = zip(
             run.learner.updater.reference.parameters(), resumed.learner.updater.reference.parameters(), strict=True
@@ -171,7 +171,7 @@ def test_salsa_is_held_by_the_average_of_two_policies(policy: Path, tmp_path: Pa
 def test_loss_settings_follow_the_progress_of_the_run(policy: Path, tmp_path: Path) -> None:
     changes = {"algorithm": {"name": "mdpo", "step_size": 0.8}, "loss": {"kl_kind": "k2"}}
     config = config_for(tmp_path / "run", policy, run={"iterations": 4, "save_trajectories_every": 0}, **changes)
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         sizes = []
         for run.progress.iteration in range(4):
             sizes.append(run.learner.loss_at(run.progress.iteration).options["step_size"])

@@ -11,8 +11,8 @@ from agentrl.env import Outcome
 from agentrl.errors import ConfigError
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.trainer.checkpoint import load_memory
 from agentrl.trainer.collect import Collector, max_refills
+from agentrl.trainer.directory.checkpoint import check_checkpoint
 from agentrl.trainer.loop import run_training
 from agentrl.types import Trajectory, Turn
 from agentrl.update import distributed
@@ -144,6 +144,6 @@ def test_resumed_with_a_curriculum(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     one, other = tmp_path / "one", tmp_path / "other"
     assert run_training(tiny_config(one, **changes)) == 0
     folder = run_in_two_parts(other, monkeypatch, 2, **changes)
-    assert load_memory(folder, "curriculum")
+    assert check_checkpoint(folder).curriculum
     assert_same_run(one, other)
     assert any(record["refills"] > 0 for record in records(one) if record["stage"] == "reinforce")

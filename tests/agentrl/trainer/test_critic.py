@@ -14,7 +14,7 @@ from agentrl.algorithms.critic import POAD, PPO, CriticRecipe, TurnPPO
 from agentrl.curriculum import DynamicSampling
 from agentrl.env import Outcome
 from agentrl.errors import CheckpointError
-from agentrl.trainer.checkpoint import latest_checkpoint, load_state
+from agentrl.trainer.directory.checkpoint import latest_checkpoint, load_state
 from agentrl.trainer.launch import launch
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
@@ -302,7 +302,7 @@ def test_a_run_interrupted_and_resumed(
 
 def test_the_policy_waits_for_the_critic(short: dict[str, Any], tmp_path: Path) -> None:
     config = tiny_config(tmp_path / "run", **short, algorithm={"name": "ppo"}, critic={"warmup_iterations": 1})
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         assert run.learner.critic is not None
         moved = []
@@ -323,7 +323,7 @@ def test_the_policy_waits_for_the_critic(short: dict[str, Any], tmp_path: Path) 
 def test_a_checkpoint_without_its_critic_is_damaged(short: dict[str, Any], tmp_path: Path) -> None:
     changes = short | {"algorithm": {"name": "ppo"}, "run": {"iterations": 1}}
     config = tiny_config(tmp_path / "run", **changes)
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         run.checkpoint()
         critic = run.learner.critic
@@ -331,8 +331,8 @@ def test_a_checkpoint_without_its_critic_is_damaged(short: dict[str, Any], tmp_p
     assert folder is not None and critic is not None
     load_state(folder, "critic", critic)
     (folder / "critic.pt").unlink()
-    with pytest.raises(CheckpointError, match="is damaged"):
-        Run(config, resume=True)
+    with pytest.raises(CheckpointError, match=r"is damaged: .* is incomplete: critic.pt is missing"):
+        Run(config, resume=folder)
 
 
 def work(folder: Path) -> None:

@@ -13,9 +13,9 @@ from agentrl import seeding
 from agentrl.algorithms.base import LossSettings, Recipe
 from agentrl.algorithms.grpo import GRPO
 from agentrl.errors import DataError
-from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
-from agentrl.trainer.config import WarmStartConfig, config_digest
+from agentrl.trainer.config import WarmStartConfig
 from agentrl.trainer.credit import assign_credit
+from agentrl.trainer.directory.checkpoint import check_checkpoint, latest_checkpoint
 from agentrl.trainer.launch import launch
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.warm_start import WarmStart
@@ -131,7 +131,7 @@ def test_two_processes_interrupted_and_resumed(tmp_path: Path, request_to_stop: 
     assert max(record["index"] for record in records(tmp_path / "run") if record["stage"] == "reinforce") < 4
     config = tiny_config(tmp_path / "run", **changes)
     saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert saved is not None and load_progress(saved, config_digest(config)).iteration >= 1
+    assert saved is not None and check_checkpoint(saved).progress.iteration >= 1
     assert run_training(config, resume=True) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "run")
 

@@ -77,7 +77,7 @@ def test_forks_are_decided_by_what_it_reports(tmp_path: Path, algorithm: str) ->
     """By entropies from the top log-probs, or by runners-up; an update follows them."""
     config = tiny_config(tmp_path / "run", **BY_VLLM | {"algorithm": {"name": algorithm}, "warm_start": {"steps": 30}})
     check_algorithm(config)
-    with Run(config, resume=False) as run:
+    with Run(config) as run:
         run.warm_start()
         rollout = run.collect()
         metrics = run.update(rollout.trajectories, run.assign_credit(rollout.trajectories))

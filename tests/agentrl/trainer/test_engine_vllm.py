@@ -18,8 +18,8 @@ from agentrl.errors import ConfigError, EngineError
 from agentrl.policy import load_policy
 from agentrl.seeding import generator
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.checkpoint import latest_checkpoint, load_progress
-from agentrl.trainer.config import config_digest, num_processes, parse_config
+from agentrl.trainer.config import num_processes, parse_config
+from agentrl.trainer.directory.checkpoint import check_checkpoint, latest_checkpoint
 from agentrl.trainer.engine import check_engine
 from agentrl.trainer.loop import run_evaluation, run_training
 from agentrl.types import StopReason
@@ -194,7 +194,7 @@ def test_an_engine_that_fails_on_end_ends_the_run(
         with pytest.raises(EngineError, match=r"all 24 attempts .* were lost, the first to: .*device lost"):
             run_training(config)
     saved = latest_checkpoint(tmp_path / "run" / "checkpoints")
-    assert saved is not None and load_progress(saved, config_digest(config)).iteration == 1
+    assert saved is not None and check_checkpoint(saved).progress.iteration == 1
     assert run_training(config, resume=True) == 0
 
 

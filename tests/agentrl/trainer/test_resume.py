@@ -1,5 +1,6 @@
 """Interrupted and resumed is the same run as uninterrupted, bit for bit."""
 
+import errno
 import signal
 from pathlib import Path
 
@@ -7,8 +8,11 @@ import pytest
 from safetensors.torch import load_file
 
 from agentrl.cli import main
-from agentrl.errors import CheckpointError, ConfigError
-from agentrl.trainer.checkpoint import latest_checkpoint
+from agentrl.errors import CheckpointError, ConfigError, DivergedError, LockedError, StoppedError
+from agentrl.policy import load_policy
+from agentrl.store import TrajectoryStore
+from agentrl.trainer.directory.checkpoint import check_checkpoint, choose_checkpoint, latest_checkpoint
+from agentrl.trainer.directory.lock import RunLock
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.trainer.run import Run
 from tests.agentrl.trainer.tiny import (
@@ -101,7 +105,7 @@ def test_killed_after_records_that_no_checkpoint_holds(
     """The evaluation after the warm start is written before its checkpoint: it must not be there twice."""
 
     def die(self: Run) -> None:
-        raise InterruptedError
+        raise InterruptedError("no more")
 
     config = tiny_config(tmp_path / "run", run={"checkpoint_every": 2})
     with monkeypatch.context() as patch:
@@ -109,8 +113,11 @@ def test_killed_after_records_that_no_checkpoint_holds(
         assert run_training(config) == INTERRUPTED
     with monkeypatch.context() as patch:
         patch.setattr(Run, "checkpoint", die)
-        with pytest.raises(InterruptedError):
+        with pytest.raises(
+            StoppedError, match=r"InterruptedError: no more; the last good state is .*/warm-000050: --res"
+        ):
             run_training(config, resume=True)
+    assert "in die" in (tmp_path / "run" / "error.txt").read_text()
     assert run_training(config, resume=True) == 0
     assert_same_run(whole_run, tmp_path / "run")
 
@@ -178,9 +185,9 @@ def test_other_ways_through_the_loop_resume_too(tmp_path: Path, monkeypatch: pyt
 
 
 def test_supervised_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made anew after an interruption, and leaves the run's policy as it was without it."""
-    changes = {"warm_start": {"steps": 10}, "run": {"iterations": 1}}
-    with_control = changes | {"warm_start": {"steps": 10, "control_steps": 10}}
+    """It goes on after an interruption, and leaves the run's policy and optimiser as they were without it."""
+    changes = {"warm_start": {"steps": 10, "optimizer": "muon"}, "run": {"iterations": 1}}
+    with_control = changes | {"warm_start": changes["warm_start"] | {"control_steps": 20}}
     without, one, other = tmp_path / "without", tmp_path / "one", tmp_path / "other"
     assert run_training(tiny_config(without, **changes)) == 0
     assert run_training(tiny_config(one, **with_control)) == 0
@@ -191,8 +198,65 @@ def test_supervised_control(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert run_training(tiny_config(other, **with_control), resume=True) == 0
     assert_same_run(one, other)
     assert [r for r in records(one) if r["stage"] != "control"][: len(records(without))] == records(without)
-    last = latest_checkpoint(one / "checkpoints")
-    assert last is not None
+    last, plain = latest_checkpoint(one / "checkpoints"), latest_checkpoint(without / "checkpoints")
+    assert last is not None and plain is not None
+    assert (last / "optimizer.pt").read_bytes() == (plain / "optimizer.pt").read_bytes()
     for folder in (one / "policy", last):
         saved = load_file(folder / "model.safetensors")
         assert all(value.equal(saved[name]) for name, value in weights(without).items())
+
+
+def test_a_complete_run_is_prolonged(whole_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is then the run that it would have been, evaluated once more on the way."""
+    directory = tmp_path / "run"
+    assert run_training(tiny_config(directory, run={"iterations": 3}, eval={"tasks": 4})) == 0
+    assert run_training(tiny_config(directory), resume=True) == 0
+    said = capsys.readouterr().out
+    assert "changed: eval.tasks: 4 → 8" in said and "changed: run.iterations: 3 → 5" in said
+    training = [[record for record in records(run) if record["stage"] == "reinforce"] for run in (whole_run, directory)]
+    assert training[0] == training[1]
+    assert all(value.equal(weights(directory)[name]) for name, value in weights(whole_run).items())
+    done = latest_checkpoint(directory / "checkpoints")
+    assert done is not None and {"iteration 3", "result"} < check_checkpoint(done).progress.results.keys()
+    assert run_training(tiny_config(directory), resume=True) == 0
+    assert "is complete: see" in capsys.readouterr().out
+
+
+def test_a_diverged_run_stops_at_its_last_sound_state(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path / "run", update={"lr": 1e38}, warm_start={"steps": 5})
+    with pytest.raises(
+        DivergedError, match=r"^iteration 1: .* has diverged; .*; the last good state is .*iteration-000000"
+    ):
+        run_training(config)
+    assert not (tmp_path / "run" / "policy").exists() and not (tmp_path / "run" / "report.md").exists()
+    kept = choose_checkpoint(tmp_path / "run" / "checkpoints")
+    load_policy(str(kept))
+    with pytest.raises(DivergedError, match=r"^iteration 1: "):
+        run_training(config, resume=True)
+
+
+def test_a_diverged_warm_start(tmp_path: Path) -> None:
+    with pytest.raises(DivergedError, match=r"has diverged; .*; nothing of it was saved; nothing was saved before"):
+        run_training(tiny_config(tmp_path / "run", warm_start={"lr": 1e38, "warmup_steps": 0}))
+
+
+def test_a_live_run_has_one_writer(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path / "run")
+    (tmp_path / "run" / "metrics.jsonl").write_text("")
+    for how in ({}, {"resume": True}, {"fresh": True}):
+        with pytest.raises(LockedError, match=r"run is being written by process \d+ on"):
+            run_training(tiny_config(tmp_path / "run"), **how)
+    lock.release()
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["lock", "metrics.jsonl", "run"]
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    config = tiny_config(tmp_path / "run", warm_start={"steps": 0})
+    with monkeypatch.context() as patch:
+        patch.setattr(TrajectoryStore, "write", full)
+        with pytest.raises(StoppedError, match=r"No space left on device; make room on the disk; the last good state"):
+            run_training(config)
+    assert run_training(config, resume=True) == 0

@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from agentrl.trainer import interrupts
-from agentrl.trainer.checkpoint import latest_checkpoint
 from agentrl.trainer.config import Config, parse_config
-from agentrl.trainer.log import RunLog, read_metrics
+from agentrl.trainer.directory.checkpoint import latest_checkpoint
+from agentrl.trainer.directory.log import RunLog
+from agentrl.trainer.directory.metrics import read_metrics
 from agentrl.trainer.loop import INTERRUPTED, run_training
 
 ROOT = Path(__file__).parents[3]

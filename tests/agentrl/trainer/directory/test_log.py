@@ -10,7 +10,8 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from agentrl.trainer.config import parse_config
-from agentrl.trainer.log import RunLog, read_metrics
+from agentrl.trainer.directory.log import RunLog
+from agentrl.trainer.directory.metrics import read_metrics
 from tests.agentrl.trainer.tiny import tiny_config
 
 
@@ -25,7 +26,7 @@ def test_records(tmp_path: Path) -> None:
         {"stage": "warm_start", "index": 10, "loss": 0.5},
         {"stage": "reinforce", "index": 1, "success": 0.25, "loss": -0.125},
     ]
-    assert log.num_records == 2
+    assert len(log.metrics.lines) == 2
     assert parse_config(yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())) == config
     versions = json.loads((tmp_path / "run" / "versions.json").read_text())
     assert versions["packages"]["torch"].startswith("2.") and len(versions["git_commit"]) in (0, 40)
@@ -35,25 +36,29 @@ def test_records(tmp_path: Path) -> None:
     assert (event.step, event.value) == (1, 0.25)
 
 
-@pytest.mark.parametrize("kept", [0, 2, 3])
-def test_resumption_forgets_what_came_after_the_checkpoint(tmp_path: Path, kept: int) -> None:
+def test_curves_are_drawn_once(tmp_path: Path) -> None:
+    """What came after the checkpoint, and what was not flushed before a kill, is right after a resumption."""
     first = RunLog(tmp_path)
     first.begin(tiny_config(tmp_path))
     for index in (1, 2, 3):
-        first.record("reinforce", index, {"success": index / 4})
-    first.close()
+        first.record("reinforce", index, {"success": index / 4, "elapsed_s": float(index)})
     second = RunLog(tmp_path)
-    second.begin(tiny_config(tmp_path), kept)
-    assert second.num_records == kept
-    second.record("reinforce", kept + 1, {"success": 1.0})
+    second.begin(tiny_config(tmp_path), first.metrics.lines[:2], "a checkpoint")
+    second.record("reinforce", 3, {"success": 0.5, "elapsed_s": 3.0})
     second.close()
-    assert [record["index"] for record in read_metrics(tmp_path)] == list(range(1, kept + 2))
+    first.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload().Scalars("reinforce/success")
+    assert [(event.step, event.value) for event in events] == [(1, 0.25), (2, 0.5), (3, 0.5)]
+    assert events[1].wall_time - events[0].wall_time == pytest.approx(1, abs=1e-3)
 
 
-def test_a_half_written_line_is_dropped(tmp_path: Path) -> None:
-    assert read_metrics(tmp_path) == []
-    (tmp_path / "metrics.jsonl").write_text('{"stage": "eval", "index": 0}\n{"stage": "ev')
-    assert read_metrics(tmp_path) == [{"stage": "eval", "index": 0}]
+def test_versions_of_earlier_sessions_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("old", "old", "new"):
+        monkeypatch.setattr("agentrl.trainer.directory.log.describe_machine", lambda name=name: {"python": name})
+        log = RunLog(tmp_path)
+        log.begin(tiny_config(tmp_path))
+        log.close()
+    assert json.loads((tmp_path / "versions.json").read_text()) == {"python": "new", "earlier": [{"python": "old"}]}
 
 
 def test_lines_are_printed_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

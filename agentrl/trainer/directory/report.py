@@ -1,15 +1,18 @@
 """The report at the end of a run: a table of results, a learning curve, and where everything is."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 from rich.table import Table
 
-from agentrl.trainer.checkpoint import Progress
+from agentrl.files import replacing, write_file
 from agentrl.trainer.config import Config
-from agentrl.trainer.log import RunLog, read_metrics
+from agentrl.trainer.directory.checkpoint import Progress
+from agentrl.trainer.directory.log import RunLog
+from agentrl.trainer.directory.metrics import read_metrics
 from agentrl.trainer.statistics import Interval, smallest_detectable_difference
 
 matplotlib.use("Agg")
@@ -21,12 +24,12 @@ MODES = ("demonstrator", "sampled", "greedy")
 def write_report(directory: Path, config: Config, progress: Progress, log: RunLog) -> None:
     """Write ``report.md`` and ``learning_curve.png`` into the run's directory and print the table."""
     log.console.print(results_table(progress))
-    curve = plot_learning_curve(directory, progress.results or {})
-    (directory / "report.md").write_text(_markdown(config, progress, _rows(progress)))
+    curve = plot_learning_curve(directory, progress.results, log.say)
+    write_file(directory / "report.md", _markdown(config, progress, _rows(progress)))
     log.say(
         f"{progress.episodes} episodes, {progress.environment_steps} environment steps, {progress.elapsed_s:.0f} s\n"
         f"learning curve: {curve}\nreport: {directory / 'report.md'}\npolicy: {directory / 'policy'}\n"
-        f"metrics: {log.metrics_path}, tensorboard --logdir {directory / 'tensorboard'}"
+        f"metrics: {log.metrics.path}, tensorboard --logdir {directory / 'tensorboard'}"
     )
 
 
@@ -42,13 +45,13 @@ def results_table(progress: Progress) -> Table:
 
 
 def _rows(progress: Progress) -> list[tuple[str, str, dict[str, Any]]]:
-    results = progress.results or {}
+    results = progress.results
     return [(name, mode, result[mode]) for name, result in results.items() for mode in MODES if mode in result]
 
 
-def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:
+def plot_learning_curve(directory: Path, results: dict[str, Any], say: Callable[[str], None]) -> Path:
     """Plot training success over time with the evaluations, and what was optimised; return the PNG's path."""
-    records = read_metrics(directory)
+    records = read_metrics(directory, say)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4), layout="constrained")
     training = [record for record in records if record["stage"] == "reinforce"]
     warm = [record for record in records if record["stage"] == "warm_start"]
@@ -70,7 +73,8 @@ def plot_learning_curve(directory: Path, results: dict[str, Any]) -> Path:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(frameon=False, fontsize=8)
     path = directory / "learning_curve.png"
-    figure.savefig(path, dpi=130)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=130, format="png")
     pyplot.close(figure)
     return path
 
