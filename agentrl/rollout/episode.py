@@ -150,7 +150,8 @@ async def play_turn(
         record.cut(Outcome.TRUNCATED if turn else Outcome.INFRA_LOST, reason)
         return False
     with boundary(Outcome.INFRA_LOST, f"in turn {turn}"):
-        completion = await speaker.say(feed, replace(params, max_tokens=min(params.max_tokens, room)), turn)
+        own_params = params if params.max_tokens <= room else replace(params, max_tokens=room)
+        completion = await speaker.say(feed, own_params, turn)
     with boundary(Outcome.ENV_ERROR, f"in turn {turn}"):
         record.step(await call(env.step, record.answer(feed, completion)))
     return not record.is_over
