@@ -1,5 +1,6 @@
-"""The open sessions of an engine by handle, and what every engine checks before it samples a turn."""
+"""What engines that keep sessions have in common: handles, and what is checked and said around a turn."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -42,6 +43,7 @@ class Handles(Generic[SessionT]):
         return self._sessions[handle]
 
     def __delitem__(self, handle: int) -> None:
+        self[handle]  # says what is wrong with an unknown one
         del self._sessions[handle]
 
     def add(self, session: SessionT) -> int:
@@ -64,7 +66,43 @@ class Handles(Generic[SessionT]):
         return session
 
 
-def room_after(ids: NDArray[Any], num_held: int, *, vocab_size: int, max_context: int) -> int:
+class SessionEngine(Generic[SessionT]):
+    """The part of an :class:`~agentrl.engines.base.Engine` that does not depend on who samples.
+
+    Args:
+      tokenizer: the model's.
+      max_context: most tokens one session can hold.
+    """
+
+    def __init__(self, tokenizer: Any, max_context: int) -> None:
+        self._tokenizer = tokenizer
+        self._max_context = max_context
+        self._sessions: Handles[SessionT] = Handles()
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer."""
+        return self._tokenizer
+
+    @property
+    def max_context(self) -> int:
+        """Most tokens one session can hold."""
+        return self._max_context
+
+
+def break_off(future: "asyncio.Future[Any]", error: Exception | None) -> None:
+    """Tell whoever awaits a turn that the engine failed, or without an error that it is cancelled."""
+    if future.done():
+        return
+    if error is None:
+        future.cancel()
+        return
+    failure = EngineError(f"the engine failed: {type(error).__name__}: {error}")
+    failure.__cause__ = error
+    future.set_exception(failure)
+
+
+def room_after(ids: NDArray[Any], num_held: int, *, vocab_size: int | None = None, max_context: int) -> int:
     """Return how many tokens can be sampled after ``ids`` follow ``num_held`` others.
 
     Raises:
@@ -72,7 +110,7 @@ def room_after(ids: NDArray[Any], num_held: int, *, vocab_size: int, max_context
     """
     if ids.ndim != 1 or not len(ids):
         raise EngineError(f"new_ids must be a non-empty vector of ids, got shape {ids.shape}")
-    if ids.min() < 0 or ids.max() >= vocab_size:
+    if vocab_size is not None and (ids.min() < 0 or ids.max() >= vocab_size):
         raise EngineError(f"new_ids reach from {ids.min()} to {ids.max()}; the vocabulary has {vocab_size} ids")
     room = max_context - num_held - len(ids)
     if room < 1:

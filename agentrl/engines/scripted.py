@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
+from agentrl.engines.handles import SessionEngine, room_after
 from agentrl.errors import EngineError
 from agentrl.seeding import generator
 from agentrl.types import StopReason
@@ -41,9 +42,11 @@ The generator depends on the session's seed and the number of ids, so forks with
 class _Session:
     ids: NDArray[np.int32]
     seed: int
+    is_lost: bool = False
+    is_busy: bool = False
 
 
-class ScriptedEngine:
+class ScriptedEngine(SessionEngine[_Session]):
     """An :class:`~agentrl.engines.base.Engine` whose turns come from a function.
 
     Budgets and stop ids cut a turn as they would cut a model's; stop strings are matched on the decoded text.
@@ -55,22 +58,9 @@ class ScriptedEngine:
     """
 
     def __init__(self, script: Script, tokenizer: Any = None, *, max_context: int = 4096) -> None:
+        super().__init__(tokenizer, max_context)
         self._script = script
-        self._tokenizer = tokenizer
-        self._max_context = max_context
-        self._sessions: dict[int, _Session] = {}
-        self._next_handle = 0
         self.policy_version = 0
-
-    @property
-    def tokenizer(self) -> Any:
-        """The tokenizer that encodes the script's text."""
-        return self._tokenizer
-
-    @property
-    def max_context(self) -> int:
-        """Most tokens one session can hold."""
-        return self._max_context
 
     @property
     def num_open(self) -> int:
@@ -79,7 +69,7 @@ class ScriptedEngine:
 
     def open(self, seed: int) -> int:
         """Begin an empty session; ``seed`` seeds the generators that the script is given."""
-        return self._add(_Session(np.empty(0, np.int32), seed))
+        return self._sessions.add(_Session(np.empty(0, np.int32), seed))
 
     def fork(self, session: int, seed: int, *, length: int | None = None) -> int:
         """Begin a session that continues from the first ``length`` ids of ``session`` (None: all of them).
@@ -87,8 +77,8 @@ class ScriptedEngine:
         Raises:
           EngineError: unknown session, or ``length`` is not in 1 to the number of ids held.
         """
-        ids = self._get(session).ids
-        return self._add(_Session(ids[: check_fork_length(length, len(ids))], seed))
+        ids = self._sessions[session].ids
+        return self._sessions.add(_Session(ids[: check_fork_length(length, len(ids))], seed))
 
     def release(self, session: int) -> None:
         """Forget a session.
@@ -96,7 +86,6 @@ class ScriptedEngine:
         Raises:
           EngineError: unknown session.
         """
-        self._get(session)
         del self._sessions[session]
 
     async def generate(self, session: int, new_ids: NDArray[np.int32], params: SamplingParams) -> Completion:
@@ -105,13 +94,10 @@ class ScriptedEngine:
         Raises:
           EngineError: unknown session, no ids, no room to sample a token after them, or the script said nothing.
         """
-        state = self._get(session)
-        if not len(new_ids):
-            raise EngineError("new_ids must not be empty")
-        ids = np.concatenate([state.ids, np.asarray(new_ids, np.int32)])
-        room = self._max_context - len(ids)
-        if room < 1:
-            raise EngineError(f"{len(ids)} ids leave no room to sample in a context of {self._max_context}")
+        state = self._sessions[session]
+        new_ids = np.asarray(new_ids, np.int32)
+        room = room_after(new_ids, len(state.ids), max_context=self._max_context)
+        ids = np.concatenate([state.ids, new_ids])
         said = self._script(ids, generator(state.seed, "engine", len(ids)))
         line = Line(self._tokenizer.encode(said, add_special_tokens=False)) if isinstance(said, str) else said
         if not len(line.ids):
@@ -134,16 +120,6 @@ class ScriptedEngine:
         if len(ids) < limit:
             return len(ids), StopReason.END
         return limit, StopReason.MAX_TOKENS if limit == params.max_tokens else StopReason.CONTEXT_FULL
-
-    def _add(self, session: _Session) -> int:
-        self._next_handle += 1
-        self._sessions[self._next_handle] = session
-        return self._next_handle
-
-    def _get(self, handle: int) -> _Session:
-        if handle not in self._sessions:
-            raise EngineError(f"no session {handle}: it was never opened or has been released")
-        return self._sessions[handle]
 
 
 def _column(values: Sequence[float] | None, length: int) -> NDArray[np.float32]:

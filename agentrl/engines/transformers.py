@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
-from agentrl.engines.handles import Handles, room_after
+from agentrl.engines.handles import SessionEngine, break_off, room_after
 from agentrl.engines.lean import LeanModel
 from agentrl.engines.modules import ModuleModel
 from agentrl.engines.prefixes import NO_PREFIX, SharedRows
@@ -76,7 +76,7 @@ def _groups(pieces: list[_Piece], limit: int) -> Iterator[list[_Piece]]:
         yield group
 
 
-class TransformersEngine:
+class TransformersEngine(SessionEngine[Session]):
     """An :class:`~agentrl.engines.base.Engine` around a transformers model that it shares with the trainer.
 
     A background task steps the batch while requests are there and ends when none is left, so nothing needs closing
@@ -118,10 +118,9 @@ class TransformersEngine:
         use_lean: bool = True,
         device: torch.device | str | None = None,
     ) -> None:
+        super().__init__(tokenizer, max_context)
         refuse_unsupported(model.config, max_context)
         self._model = model if device is None else model.to(device)
-        self._tokenizer = tokenizer
-        self._max_context = max_context
         self._prefill_patience = prefill_patience
         self._prefill_tokens = prefill_tokens
         weight = next(model.parameters())
@@ -130,7 +129,6 @@ class TransformersEngine:
         self._state = SlotState(max_sessions, max_context, weight.device)
         self._rules = StopRules(tokenizer, model.config.vocab_size, weight.device)
         self._free = list(range(max_sessions))
-        self._sessions: Handles[Session] = Handles()
         self._waiting: list[Request] = []
         self._running: dict[int, Request] = {}
         self._batch: _Batch | None = None
@@ -142,16 +140,6 @@ class TransformersEngine:
         self._prompts = Prompts()
         self._use_lean = use_lean
         self._forward: LeanModel | ModuleModel = ModuleModel(self._model, self._cache)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self._tokenizer
-
-    @property
-    def max_context(self) -> int:
-        """Most tokens one session can hold."""
-        return self._max_context
 
     @property
     def policy_version(self) -> int:
@@ -324,15 +312,7 @@ class TransformersEngine:
     def _abandon(self, error: Exception | None) -> None:
         """Fail (or without an error cancel) every request; their sessions are lost."""
         for request in (*self._waiting, *self._running.values()):
-            if request.future.done():
-                continue
-            if error is None:
-                request.future.cancel()
-            else:
-                failure = EngineError(f"the engine failed: {type(error).__name__}: {error}")
-                failure.__cause__ = error
-                request.future.set_exception(failure)
-        for request in (*self._waiting, *self._running.values()):
+            break_off(request.future, error)
             request.session.is_lost = True
             self._prompts.discard(request.session)
             self._drop(request)

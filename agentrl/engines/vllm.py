@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams, check_fork_length
-from agentrl.engines.handles import Handles, room_after
+from agentrl.engines.handles import SessionEngine, break_off, room_after
 from agentrl.engines.plain import plain_logprobs
 from agentrl.engines.vllm_library import InProcessVllm, Library, SampledTurn
 from agentrl.errors import EngineError
@@ -54,7 +54,7 @@ class _Turn:
     future: "asyncio.Future[Completion]"
 
 
-class VllmEngine:
+class VllmEngine(SessionEngine[_Session]):
     """An :class:`~agentrl.engines.base.Engine` around vLLM, in this process.
 
     Where it differs from the protocol:
@@ -82,11 +82,9 @@ class VllmEngine:
     """
 
     def __init__(self, library: Library, tokenizer: Any, *, max_context: int, tolerance: float = 1e-4) -> None:
+        super().__init__(tokenizer, max_context)
         self._library = library
-        self._tokenizer = tokenizer
-        self._max_context = max_context
         self._tolerance = tolerance
-        self._sessions: Handles[_Session] = Handles()
         self._turns: dict[str, _Turn] = {}
         self._num_turns = 0
         self._task: asyncio.Task[None] | None = None
@@ -135,16 +133,6 @@ class VllmEngine:
         if tolerance is None:
             tolerance = 1e-4 if dtype == "float32" else 0.1
         return cls(library, tokenizer, max_context=max_context, tolerance=tolerance)
-
-    @property
-    def tokenizer(self) -> Any:
-        """The model's tokenizer."""
-        return self._tokenizer
-
-    @property
-    def max_context(self) -> int:
-        """Most tokens one session can hold."""
-        return self._max_context
 
     @property
     def tolerance(self) -> float:
@@ -307,14 +295,7 @@ class VllmEngine:
     def _abandon(self, error: Exception | None) -> None:
         """Fail (or without an error cancel) every turn; their sessions are lost."""
         for turn in list(self._turns.values()):
-            if turn.future.done():
-                pass
-            elif error is None:
-                turn.future.cancel()
-            else:
-                failure = EngineError(f"the engine failed: {type(error).__name__}: {error}")
-                failure.__cause__ = error
-                turn.future.set_exception(failure)
+            break_off(turn.future, error)
             self._drop(turn)
 
     def _drop(self, turn: _Turn) -> None:

@@ -93,7 +93,7 @@ def test_misuse_is_refused() -> None:
     with pytest.raises(EngineError, match="said nothing"):
         say(engine, engine.open(0))
     session = engine.open(0)
-    with pytest.raises(EngineError, match="must not be empty"):
+    with pytest.raises(EngineError, match="non-empty vector"):
         asyncio.run(engine.generate(session, OBSERVED[:0], SamplingParams()))
     with pytest.raises(EngineError, match="no room"):
         asyncio.run(engine.generate(session, np.arange(4, dtype=np.int32), SamplingParams()))
