@@ -98,6 +98,10 @@ class SlotCache:
         """Memory of one position in all layers; 0 before the first pass."""
         return sum(tensor[0, :, 0].nbytes for tensor in (*self.keys, *self.values))
 
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Return 0: the engine gives all positions and the mask itself, but early transformers 5 asks all the same."""
+        return 0
+
     def window_of(
         self,
         rows: Rows,
