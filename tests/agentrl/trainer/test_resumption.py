@@ -80,10 +80,10 @@ def test_iterations_are_added_where_the_schedule_of_those_done_stays(
 def test_keys_that_the_run_did_not_know() -> None:
     """A later version has more of them: their defaults are what the run had."""
     old = state()
-    del old.config["critic"], old.config["rollout"]["top_p"]
+    del old.config["critic"], old.config["rollout"]["temperature"]
     assert check_resumption(old, tiny_config(DIRECTORY)) == []
-    with pytest.raises(CheckpointError, match=r"rollout.top_p=1.0, and 0.5 would change"):
-        check_resumption(old, tiny_config(DIRECTORY, rollout={"top_p": 0.5}))
+    with pytest.raises(CheckpointError, match=r"rollout.temperature=1.0, and 0.5 would change"):
+        check_resumption(old, tiny_config(DIRECTORY, rollout={"temperature": 0.5}))
     old.config["rollout"]["gone"] = 3
     with pytest.raises(CheckpointError, match=r"rollout.gone=3, and \(none\) would change"):
         check_resumption(old, tiny_config(DIRECTORY))
