@@ -104,6 +104,6 @@ def test_readme_names_every_algorithm_and_environment_with_its_test() -> None:
 
 def test_files_that_the_readme_names_exist() -> None:
     named = re.findall(r"`((?:envs|agentrl|docs|tests|examples|benchmarks)/[\w/.-]*\w\.\w+)`", README)
-    named += re.findall(r"\]\(((?!http)[^)]+)\)", README)
+    named += re.findall(r"\]\(((?!http)[^)#]+)", README)
     assert len(named) > 3
     assert [name for name in named if not (ROOT / name).exists()] == []

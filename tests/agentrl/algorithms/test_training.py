@@ -57,7 +57,9 @@ def config_for(directory: Path, policy: Path | None = None, **changes: Any) -> A
 
 @pytest.mark.parametrize("recipe", RUNNABLE, ids=lambda recipe: recipe.name)
 def test_an_iteration(recipe: type[Recipe], policy: Path, tmp_path: Path) -> None:
-    config = config_for(tmp_path / "run", policy, algorithm={"name": recipe.name})
+    # So few groups may all be too one-sided for brpo, which then scores none of them.
+    options = {"max_skew": 1.0} if recipe.name == "brpo" else {}
+    config = config_for(tmp_path / "run", policy, algorithm={"name": recipe.name} | options)
     check_algorithm(config)
     with Run(config) as run:
         run.warm_start()
