@@ -19,18 +19,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
+from agentrl.engines.cache.prefixes import NO_PREFIX, SharedRows
+from agentrl.engines.cache.prompts import Prompts
+from agentrl.engines.cache.sessions import Request, Session
+from agentrl.engines.cache.slots import Rows, SlotCache, Window, rows_of
+from agentrl.engines.cache.state import SlotState, TurnStart
+from agentrl.engines.forward.lean import LeanModel
+from agentrl.engines.forward.modules import ModuleModel
 from agentrl.engines.handles import SessionEngine, break_off, room_after
-from agentrl.engines.lean import LeanModel
-from agentrl.engines.modules import ModuleModel
-from agentrl.engines.prefixes import NO_PREFIX, SharedRows
-from agentrl.engines.prompts import Prompts
 from agentrl.engines.sampling import Mix, sample
-from agentrl.engines.sessions import Request, Session
-from agentrl.engines.slots import Rows, SlotCache, Window, rows_of
-from agentrl.engines.state import SlotState, TurnStart
 from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
-from agentrl.engines.unsupported import refuse_unsupported
 from agentrl.errors import EngineError
+from agentrl.models.unsupported import refuse_unsupported
 from agentrl.seeding import generator
 from agentrl.types import StopReason
 
@@ -97,7 +97,7 @@ class TransformersEngine(SessionEngine[Session]):
       min_shared: a fork shares its parent's keys and values if as many positions are not shared yet, and copies
         fewer. None: if sharing is likely to be faster. Models that do not run lean always copy.
       share_prompts: compute what the first prompts of open sessions have in common once; forks are not concerned.
-      use_lean: run Llama-like models by :class:`~agentrl.engines.lean.LeanModel` instead of their own modules.
+      use_lean: run Llama-like models by :class:`~agentrl.engines.forward.lean.LeanModel` instead of their own modules.
       device: moves the model there; by default it stays where it is.
 
     Raises:

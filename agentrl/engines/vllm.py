@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams, check_fork_length
 from agentrl.engines.handles import SessionEngine, break_off, room_after
-from agentrl.engines.plain import plain_logprobs
 from agentrl.engines.vllm_library import InProcessVllm, Library, SampledTurn
 from agentrl.errors import EngineError
+from agentrl.models.plain import plain_logprobs
 from agentrl.seeding import derive, generator
 from agentrl.types import StopReason
 

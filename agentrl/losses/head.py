@@ -155,7 +155,7 @@ class _Chunk:
             logits_CV /= temperature
             slope /= temperature
         logp_CV = torch.log_softmax(logits_CV, dim=-1)
-        p_CV = logp_CV.exp()
+        p_CV = torch.exp(logp_CV, out=logits_CV)  # nobody reads the logits again: two of this size exist, not three
         entropy_C = -torch.linalg.vecdot(p_CV, logp_CV)
         return cls(p_CV, logp_CV, target_C, logp_CV.gather(1, target_C[:, None])[:, 0], entropy_C, slope)
 

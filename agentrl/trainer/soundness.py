@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Engine, SamplingParams
-from agentrl.engines.plain import plain_logprobs
-from agentrl.engines.unsupported import refuse_unsupported
 from agentrl.errors import AgentrlError, ModelError
+from agentrl.models.plain import plain_logprobs
+from agentrl.models.unsupported import refuse_unsupported
 from agentrl.seeding import generator
 from agentrl.types import TokenSequence
 from agentrl.update.batch import Sample, pack

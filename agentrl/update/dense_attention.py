@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from agentrl.engines.dense import Extras, dense_attention
+from agentrl.models.dense import Extras, dense_attention
 from agentrl.update.tree import Part
 from agentrl.update.tree_attention import give, take
 

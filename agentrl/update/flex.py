@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import AuxRequest, BlockMask, create_block_mask, flex_attention
 
-from agentrl.engines.dense import Extras
+from agentrl.models.dense import Extras
 
 
 def ancestor_mask(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import rms_norm
 
-from agentrl.engines.llama import Layer, is_bare
+from agentrl.models.llama import Layer, is_bare
 from agentrl.update.lean_layers import advance, project
 from agentrl.update.packed import Packing
 from agentrl.update.pieces import Pieces

@@ -18,7 +18,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
-from agentrl.engines.dense import Extras
+from agentrl.models.dense import Extras
 from agentrl.update import flex
 from agentrl.update.dense_attention import merged_dense, packed_dense
 from agentrl.update.pieces import Pieces

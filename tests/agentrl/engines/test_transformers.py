@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from agentrl.engines.base import Completion, SamplingParams
-from agentrl.engines.slots import slot_attention
+from agentrl.engines.cache.slots import slot_attention
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.errors import ConfigError, EngineError, ModelError
 from agentrl.seeding import generator

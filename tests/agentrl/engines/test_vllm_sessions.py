@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams
-from agentrl.engines.plain import plain_logprobs
 from agentrl.engines.vllm import VllmEngine
 from agentrl.engines.vllm_library import SampledTurn, import_vllm, runners_up, top_entropies
 from agentrl.errors import ConfigError, EngineError
+from agentrl.models.plain import plain_logprobs
 from agentrl.seeding import generator
 from agentrl.types import StopReason
 from tests.agentrl.engines.tiny import VOCAB_SIZE, build

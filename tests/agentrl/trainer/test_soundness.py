@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from agentrl.engines.base import SamplingParams
-from agentrl.engines.dense import Extras
-from agentrl.engines.plain import plain_logprobs
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.errors import ModelError
 from agentrl.lab.families import CONTEXT, FAMILIES, WINDOW, build, judge
+from agentrl.models.dense import Extras
+from agentrl.models.plain import plain_logprobs
 from agentrl.seeding import generator
 from agentrl.trainer.soundness import check_engine, check_soundness, check_trainer, prompt_of, random_probe
 from agentrl.update.head import head_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agentrl import seeding
-from agentrl.engines.dense import Extras
+from agentrl.models.dense import Extras
 from agentrl.update import dense_attention as module
 from agentrl.update import flex
 from agentrl.update.dense_attention import merged_dense, packed_dense

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from agentrl.engines.slots import Window
+from agentrl.engines.cache.slots import Window
 
 
 class Packed:

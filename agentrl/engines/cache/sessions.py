@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams
-from agentrl.engines.prefixes import NO_PREFIX, Prefix
+from agentrl.engines.cache.prefixes import NO_PREFIX, Prefix
 
 
 @dataclass(slots=True, eq=False)

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, rms_norm, silu
 
-from agentrl.engines.llama import Affine, Layer, affine, is_bare
-from agentrl.engines.packed import Packed
-from agentrl.engines.slots import SlotCache, Window
+from agentrl.engines.cache.slots import SlotCache, Window
+from agentrl.engines.forward.packed import Packed
+from agentrl.models.llama import Affine, Layer, affine, is_bare
 
 _Rotation = tuple[Tensor, Tensor]
 """Cosines and signed sines of each token, (N, 1, D)."""
@@ -38,7 +38,7 @@ class LeanModel:
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Tell whether ``model`` is of a known family with nothing added: see `agentrl.engines.llama.is_bare`."""
+        """Tell whether ``model`` is of a known family with nothing added: see `agentrl.models.llama.is_bare`."""
         return is_bare(model)
 
     def __call__(self, windows: Sequence[Window], *, samples: bool = True) -> Tensor | None:

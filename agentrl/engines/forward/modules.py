@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from agentrl.engines.slots import ATTENTION, SlotCache, Window
+from agentrl.engines.cache.slots import ATTENTION, SlotCache, Window
 
 
 class ModuleModel:
@@ -25,7 +25,7 @@ class ModuleModel:
     def __call__(self, windows: Sequence[Window], *, samples: bool = True) -> Tensor | None:
         """Compute one window after the other; return the scores after each row's last column in the last, (B, V).
 
-        See :meth:`agentrl.engines.lean.LeanModel.__call__`; the scores cost little, so they are computed either way.
+        As `LeanModel`'s; the scores cost little, so they are computed either way.
         """
         config = self._model.config
         before = config._attn_implementation

@@ -3,8 +3,8 @@
 import pytest
 from transformers import Gemma3TextConfig, LlamaConfig, MambaConfig, Phi3Config, Qwen3NextConfig
 
-from agentrl.engines.unsupported import refuse_unsupported
 from agentrl.errors import ModelError
+from agentrl.models.unsupported import refuse_unsupported
 
 LONG = {"rope_type": "longrope", "rope_theta": 1e4, "short_factor": [1.0] * 4, "long_factor": [2.0] * 4}
 

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from agentrl.engines.base import Completion, SamplingParams
-from agentrl.engines.prompts import Prompts
-from agentrl.engines.sessions import Session
+from agentrl.engines.cache.prompts import Prompts
+from agentrl.engines.cache.sessions import Session
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.seeding import generator
 from tests.agentrl.engines.conversations import check_against_forward

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch.nn.functional import scaled_dot_product_attention
 
 from agentrl.engines.base import SamplingParams
-from agentrl.engines.lean import LeanModel
-from agentrl.engines.prefixes import Block, Prefix, SharedRows
-from agentrl.engines.slots import attend
+from agentrl.engines.cache.prefixes import Block, Prefix, SharedRows
+from agentrl.engines.cache.slots import attend
+from agentrl.engines.forward.lean import LeanModel
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.seeding import generator
 from tests.agentrl.engines.tiny import VOCAB_SIZE, build

@@ -5,7 +5,7 @@ from bisect import bisect_left
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl.engines.sessions import Session
+from agentrl.engines.cache.sessions import Session
 
 
 class Prompts:

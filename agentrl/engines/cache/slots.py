@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from agentrl.engines.dense import Extras, dense_attention
-from agentrl.engines.prefixes import Block, SharedRows
+from agentrl.engines.cache.prefixes import Block, SharedRows
+from agentrl.models.dense import Extras, dense_attention
 
 ATTENTION = "agentrl_slots"
 
@@ -229,7 +229,7 @@ def slot_attention(
     """Attend as transformers' modules ask for it: like :func:`attend`, but return (B, T, H, D).
 
     Raises:
-      ModelError: the model wants what :class:`~agentrl.engines.dense.Extras` does not know.
+      ModelError: the model wants what :class:`~agentrl.models.dense.Extras` does not know.
     """
     extras, scale = Extras.of(kwargs), kwargs.get("scaling")
     if not extras.needed(key.shape[2]):

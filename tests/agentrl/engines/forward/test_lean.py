@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from agentrl.engines.lean import LeanModel
-from agentrl.engines.modules import ModuleModel
-from agentrl.engines.slots import SlotCache, Window, attend
+from agentrl.engines.cache.slots import SlotCache, Window, attend
+from agentrl.engines.forward.lean import LeanModel
+from agentrl.engines.forward.modules import ModuleModel
 from tests.agentrl.engines.tiny import build
 
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from agentrl.engines.dense import Extras, dense_attention
 from agentrl.errors import ModelError
+from agentrl.models.dense import Extras, dense_attention
 
 
 def one_head(*numbers: float) -> torch.Tensor:

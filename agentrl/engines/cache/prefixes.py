@@ -15,7 +15,7 @@ from itertools import groupby
 import torch
 from torch import Tensor
 
-from agentrl.engines import fused
+from agentrl.models import fused
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +166,7 @@ class SharedRows:
     ) -> Tensor:
         """Attend from T tokens a row, query (B, H, T, D), on CPU: each part in a fused kernel of its own.
 
-        The results are merged by their masses z, the log of the normaliser (:mod:`agentrl.engines.fused`). A piece is
+        The results are merged by their masses z, the log of the normaliser (:mod:`agentrl.models.fused`). A piece is
         neither copied nor masked for the rows that share it.
         """
         batch, num_heads, tokens, width = query.shape

@@ -1,0 +1,1 @@
+"""Where keys and values of sessions lie, and what of them is shared."""
