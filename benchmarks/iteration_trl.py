@@ -19,7 +19,7 @@ from datasets import Dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-import agentrl.env
+import agentrl.making
 import agentrl_envs  # noqa: F401  registers the environments
 
 TEMPLATE = (
@@ -41,7 +41,7 @@ class World:
     reset_s = 0.0
 
     def __init__(self) -> None:
-        self._env = agentrl.env.make(self.job["env_id"], **self.job["env_kwargs"])
+        self._env = agentrl.making.make(self.job["env_id"], **self.job["env_kwargs"])
 
     def reset(self, task: str, seed: int, **row: Any) -> str:
         """Begin the task."""

@@ -14,7 +14,7 @@ from agentrl.update.batch import Batch
 BatchLoss = Callable[[Tensor, Tensor, Tensor | slice], Tensor]
 """(log-probs, entropies, which scored tokens of the batch) -> weighted loss of each: the total is the sum."""
 
-LOGITS = {"cpu": 2**24, "cuda": 2**27}
+LOGITS = {"cpu": 2**23, "cuda": 2**27}
 """Logits that exist at a time, by the kind of device: enough to keep it busy."""
 
 MOST_POSITIONS = 1024
