@@ -29,8 +29,8 @@ from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_logprobs
 from agentrl.seeding import generator
 from agentrl.types import TokenSequence
-from agentrl.update import lean
 from agentrl.update.batch import Sample, pack
+from agentrl.update.passes import lean
 from agentrl.update.update import policy_term, score
 
 VOCAB_SIZE = 2048

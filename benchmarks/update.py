@@ -6,9 +6,9 @@
 One minibatch of the household's shape: groups of 8 that share a prompt of about 40 tokens, conversations of 90 to 210
 tokens, of which a quarter are sampled, one advantage each. Every side makes forward and backward pass of the PPO loss
 with the same vocabulary head. "padded" is the model's own attention with a padding mask, "modules" the packed pass
-through its modules, "lean" the one written out (`agentrl/update/lean.py`), "lean_merged" that with prompts computed
-once. Gradients are compared with those of the padded side. "floor" is the time of the matrix products alone that the
-layers and the head need without merging (forward, and twice that backward, nothing computed again), at the rate of
+through its modules, "lean" the one written out (`agentrl/update/passes/lean.py`), "lean_merged" that with prompts
+computed once. Gradients are compared with those of the padded side. "floor" is the time of the matrix products alone that
+the layers and the head need without merging (forward, and twice that backward, nothing computed again), at the rate of
 products of 512 rows with a layer's weights, measured in the same run. Times are CPU seconds of one thread,
 interleaved, the minimum of the repeats. The last line is JSON.
 """
@@ -27,8 +27,8 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from tree_update import LOSS, Ids, padded_score, relative_error, samples_of, timed
 
 from agentrl.seeding import generator
-from agentrl.update import lean
 from agentrl.update.batch import Sample, pack
+from agentrl.update.passes import lean
 from agentrl.update.update import policy_term, score
 
 SIDES = ("padded", "modules", "lean", "lean_merged")

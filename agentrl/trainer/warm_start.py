@@ -16,9 +16,9 @@ from agentrl.types import Trajectory
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, pack, spread
 from agentrl.update.dealing import exchange, own_share
-from agentrl.update.forward import hidden_states
 from agentrl.update.head import head_of
 from agentrl.update.optimizer import Optimizer, check_finite, cosine
+from agentrl.update.passes.forward import hidden_states
 from agentrl.update.settings import Precision
 
 HELD_OUT = 0.05

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from agentrl.types import TokenSequence, Trajectory
-from agentrl.update.packed import Packing
-from agentrl.update.tree import Trie, common_prefix, lexicographic, num_unique
+from agentrl.update.passes.packed import Packing
+from agentrl.update.passes.tree import Trie, common_prefix, lexicographic, num_unique
 
 
 @dataclass(frozen=True, slots=True)

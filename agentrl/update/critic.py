@@ -27,8 +27,8 @@ from agentrl.update.batch import (
     worth_merging,
 )
 from agentrl.update.dealing import exchange, mini_batches, own_share
-from agentrl.update.forward import hidden_states
 from agentrl.update.optimizer import Optimizer, check_finite
+from agentrl.update.passes.forward import hidden_states
 from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from agentrl.update import distributed
 from agentrl.update.batch import Sample
-from agentrl.update.tree import num_unique
+from agentrl.update.passes.tree import num_unique
 
 
 def exchange(samples: Sequence[Sample]) -> list[Sample]:

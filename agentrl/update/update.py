@@ -15,11 +15,11 @@ from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
 from agentrl.update.dealing import exchange, mini_batches, own_share, worth_keeping
-from agentrl.update.forward import hidden_states
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
 from agentrl.update.head_loss import chunk_of, head_loss
 from agentrl.update.optimizer import Optimizer, check_finite
+from agentrl.update.passes.forward import hidden_states
 from agentrl.update.settings import Precision, UpdateSettings
 from agentrl.update.shaping import shape_tokens
 

@@ -17,7 +17,7 @@ from agentrl.models.plain import plain_logprobs
 from agentrl.seeding import generator
 from agentrl.trainer.soundness import check_engine, check_soundness, check_trainer, prompt_of, random_probe
 from agentrl.update.head import head_of
-from agentrl.update.packed import Packing, packed_hidden_states
+from agentrl.update.passes.packed import Packing, packed_hidden_states
 
 REFUSED = {
     "phi3-longrope": "rotates positions by 'longrope' scaling",

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from agentrl import seeding
 from agentrl.models.dense import Extras
-from agentrl.update import dense_attention as module
-from agentrl.update import flex
-from agentrl.update.dense_attention import merged_dense, packed_dense
-from agentrl.update.packed import Packing
-from agentrl.update.tree import Trie
+from agentrl.update.passes import dense_attention as module
+from agentrl.update.passes import flex
+from agentrl.update.passes.dense_attention import merged_dense, packed_dense
+from agentrl.update.passes.packed import Packing
+from agentrl.update.passes.tree import Trie
 
 HEADS, WIDTH, SCALE = 2, 16, 0.3
 SINKS = torch.tensor([0.7, -0.4], dtype=torch.float64, requires_grad=True)

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from agentrl import seeding
-from agentrl.update import lean, lean_layers
-from agentrl.update.forward import hidden_states
-from agentrl.update.packed import Packing, packed_hidden_states
-from agentrl.update.pieces import Pieces
-from agentrl.update.tree import Trie
-from agentrl.update.tree_attention import tree_attention
+from agentrl.update.passes import lean, lean_layers
+from agentrl.update.passes.forward import hidden_states
+from agentrl.update.passes.packed import Packing, packed_hidden_states
+from agentrl.update.passes.pieces import Pieces
+from agentrl.update.passes.tree import Trie
+from agentrl.update.passes.tree_attention import tree_attention
 from tests.agentrl.engines.tiny import FAMILIES, VOCAB_SIZE, build
 from tests.agentrl.update.test_tree import random_forest, relative_error
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from agentrl import seeding
-from agentrl.update.packed import Packing, packed_attention, packed_hidden_states
+from agentrl.update.passes.packed import Packing, packed_attention, packed_hidden_states
 from tests.agentrl.engines.tiny import FAMILIES, VOCAB_SIZE, build
 
 ORDERS = [(9, 4, 1, 7), (1, 4, 7, 9), (7, 9, 1, 4), (5, 5, 5), (12,), (1,)]

@@ -16,14 +16,14 @@ from agentrl import seeding
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_weights
 from agentrl.types import TokenSequence
-from agentrl.update import flex
 from agentrl.update.batch import Sample, pack
 from agentrl.update.optimizer import Optimizer
-from agentrl.update.packed import Packing, packed_hidden_states
-from agentrl.update.pieces import Pieces
+from agentrl.update.passes import flex
+from agentrl.update.passes.packed import Packing, packed_hidden_states
+from agentrl.update.passes.pieces import Pieces
+from agentrl.update.passes.tree import Trie, common_prefix, num_unique
+from agentrl.update.passes.tree_attention import tree_attention
 from agentrl.update.settings import UpdateSettings
-from agentrl.update.tree import Trie, common_prefix, num_unique
-from agentrl.update.tree_attention import tree_attention
 from agentrl.update.update import Updater, policy_term, score
 from tests.agentrl.engines.tiny import FAMILIES, build
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor
 
-from agentrl.update import lean
-from agentrl.update.packed import Packing, packed_hidden_states
+from agentrl.update.passes import lean
+from agentrl.update.passes.packed import Packing, packed_hidden_states
 from agentrl.update.settings import Precision
 
 

@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.nn.functional import rms_norm
 
 from agentrl.models.llama import Layer, is_bare
-from agentrl.update.lean_layers import advance, project
-from agentrl.update.packed import Packing
-from agentrl.update.pieces import Pieces
-from agentrl.update.tree_attention import tree_attention
+from agentrl.update.passes.lean_layers import advance, project
+from agentrl.update.passes.packed import Packing
+from agentrl.update.passes.pieces import Pieces
+from agentrl.update.passes.tree_attention import tree_attention
 
 FEW = 0.5
 """Attention of up to this share of the tokens is computed under a mask, which skips less than causality does."""

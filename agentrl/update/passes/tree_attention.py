@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from agentrl.models import fused
-from agentrl.update.pieces import Pieces
+from agentrl.update.passes.pieces import Pieces
 
 
 def tree_attention(query_PHD: Tensor, key_UGD: Tensor, value_UGD: Tensor, pieces: Pieces, scale: float) -> Tensor:
     """Return the attention of every query over its past, shape (P, H, D), on CPU.
 
-    A token's past is cut into its own run and one interval of each run above (`agentrl.update.tree.Trie`). Softmax
+    A token's past is cut into its own run and one interval of each run above (`Trie`). Softmax
     over a union follows from those over its pieces, outputs o and log-normalisers z (:mod:`agentrl.models.fused`),
     and the gradient splits likewise: with p = exp(s - z) and Σ o·∂o over the whole past, each piece's share of the
     gradient of queries, keys and values is what the usual backward kernel gives from the merged o and z. So every

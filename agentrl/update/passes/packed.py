@@ -19,12 +19,12 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from agentrl.models.dense import Extras
-from agentrl.update import flex
-from agentrl.update.dense_attention import merged_dense, packed_dense
-from agentrl.update.pieces import Pieces
+from agentrl.update.passes import flex
+from agentrl.update.passes.dense_attention import merged_dense, packed_dense
+from agentrl.update.passes.pieces import Pieces
+from agentrl.update.passes.tree import Part, Trie
+from agentrl.update.passes.tree_attention import give, take, tree_attention
 from agentrl.update.settings import Precision
-from agentrl.update.tree import Part, Trie
-from agentrl.update.tree_attention import give, take, tree_attention
 
 NAME = "agentrl_packed"
 

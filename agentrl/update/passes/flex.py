@@ -16,7 +16,7 @@ def ancestor_mask(
 ) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
     """Return the mask function of a trie: k is in the past of q iff k <= q < ends[k], and less than a window above it.
 
-    ``ends_U`` and ``depths_U`` are those of `agentrl.update.tree.Trie`, whose depth-first order makes descendants an
+    ``ends_U`` and ``depths_U`` are those of `Trie`, whose depth-first order makes descendants an
     interval.
     """
 

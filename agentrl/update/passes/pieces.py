@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from agentrl.update.tree import Part
+from agentrl.update.passes.tree import Part
 
 
 class Own(NamedTuple):
@@ -48,7 +48,7 @@ class Pieces:
 
     @classmethod
     def of_all(cls, groups: Sequence[Tensor], order_U: Tensor, parts: Sequence[Part]) -> "Pieces":
-        """Return the pieces of a row whose every token is a query; see `agentrl.update.packed.Packing`."""
+        """Return the pieces of a row whose every token is a query; see `agentrl.update.passes.packed.Packing`."""
         own = tuple(Own(index_SK, index_SK, _is_padding(index_SK), None) for index_SK in groups)
         return cls(own, order_U, order_U, tuple(parts))
 

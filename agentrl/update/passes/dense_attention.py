@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from agentrl.models.dense import Extras, dense_attention
-from agentrl.update.tree import Part
-from agentrl.update.tree_attention import give, take
+from agentrl.update.passes.tree import Part
+from agentrl.update.passes.tree_attention import give, take
 
 # Queries whose scores exist at a time.
 _BLOCK = 256
