@@ -7,9 +7,9 @@ One minibatch of the household's shape: groups of 8 that share a prompt of about
 tokens, of which a quarter are sampled, one advantage each. Every side makes forward and backward pass of the PPO loss
 with the same vocabulary head. "padded" is the model's own attention with a padding mask, "modules" the packed pass
 through its modules, "lean" the one written out (`agentrl/update/passes/lean.py`), "lean_merged" that with prompts
-computed once. Gradients are compared with those of the padded side. "floor" is the time of the matrix products alone that
-the layers and the head need without merging (forward, and twice that backward, nothing computed again), at the rate of
-products of 512 rows with a layer's weights, measured in the same run. Times are CPU seconds of one thread,
+computed once. Gradients are compared with those of the padded side. "floor" is the time of the matrix products alone
+that the layers and the head need without merging (forward, and twice that backward, nothing computed again), at the
+rate of products of 512 rows with a layer's weights, measured in the same run. Times are CPU seconds of one thread,
 interleaved, the minimum of the repeats. The last line is JSON.
 """
 
