@@ -55,7 +55,7 @@ class ScafGRPO(GRPO):
     name: ClassVar[str] = "scaf_grpo"
     title: ClassVar[str] = "GRPO in which hints find a success for groups that only fail"
     paper: ClassVar[str] = "Scaf-GRPO, arXiv:2510.19807"
-    test: ClassVar[str] = "tests/agentrl/trainer/test_scaffold.py"
+    test: ClassVar[str] = "tests/agentrl/trainer/playing/test_scaffold.py"
 
     levels: int = Field(4, ge=1)
     exempt: float = Field(0.15, ge=0, le=1)

@@ -12,12 +12,31 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 
-from agentrl.errors import AgentrlError
+from agentrl.errors import AgentrlError, ConfigError
+from agentrl.trainer.config import Config
 from agentrl.trainer.interrupts import SIGNALS
 from agentrl.update import distributed
 
 GRACE_S = 5.0
 """Seconds that the other processes have to end by themselves once one has failed."""
+MOST_PER_CORE = 8
+"""Most processes a core: more of them only wait for one another, and fill the memory."""
+
+
+def num_processes(config: Config) -> int:
+    """Return how many data-parallel processes the run uses: those of torchrun, or on this machine."""
+    if "WORLD_SIZE" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    cores = len(os.sched_getaffinity(0))
+    if config.run.processes:
+        if config.run.processes > max(MOST_PER_CORE * cores, torch.cuda.device_count()):
+            raise ConfigError(
+                f"run.processes {config.run.processes} on a machine of {cores} cores: at most {MOST_PER_CORE} a core"
+            )
+        return config.run.processes
+    if torch.cuda.is_available() or config.engine.kind == "vllm":
+        return 1
+    return max(1, min(cores, config.rollout.tasks_per_iteration))
 
 
 def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:

@@ -13,8 +13,8 @@ from agentrl.algorithms.critic import CriticRecipe
 from agentrl.curriculum import make_filter
 from agentrl.trainer.config import Config, UpdateConfig, WarmStartConfig
 from agentrl.trainer.credit import assign_credit
+from agentrl.trainer.playing.sampling import keeps_groups
 from agentrl.trainer.reference import begin_reference, resume_reference
-from agentrl.trainer.sampling import keeps_groups
 from agentrl.trainer.setup import most_tokens
 from agentrl.trainer.token_credit import Credit, assign_token_credit
 from agentrl.types import Trajectory

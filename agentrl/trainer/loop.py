@@ -8,15 +8,16 @@ from pathlib import Path
 from agentrl.context import named_protocol
 from agentrl.errors import AbortedError, DataError
 from agentrl.policy_check import check_policy_folder
-from agentrl.trainer.collect import max_refills
-from agentrl.trainer.config import Config, num_processes, parse_config
+from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.directory.checkpoint import KINDS, check_checkpoint, choose_checkpoint, latest_checkpoint
 from agentrl.trainer.directory.opening import already_there, explained, holds_run, mend, opened
 from agentrl.trainer.engine import check_engine
-from agentrl.trainer.launch import launch
+from agentrl.trainer.launch import launch, num_processes
+from agentrl.trainer.playing.collect import max_refills
 from agentrl.trainer.resumption import check_resumption
 from agentrl.trainer.run import Run
-from agentrl.trainer.setup import check_algorithm, check_directory, check_policy, check_tasks
+from agentrl.trainer.setup import check_algorithm, check_directory, check_policy
+from agentrl.trainer.world import check_tasks
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""

@@ -7,8 +7,9 @@ from pydantic import BaseModel
 
 from agentrl.algorithms.base import make_recipe
 from agentrl.errors import CheckpointError
-from agentrl.trainer.config import Config, EnvConfig, num_processes
+from agentrl.trainer.config import Config, EnvConfig
 from agentrl.trainer.directory.checkpoint import State
+from agentrl.trainer.launch import num_processes
 from agentrl.update.optimizer import linear
 
 FREE = (

@@ -14,7 +14,6 @@ from agentrl.errors import DivergedError
 from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import RolloutResult
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.collect import LostIterationError
 from agentrl.trainer.config import Config, WarmStartConfig
 from agentrl.trainer.directory.checkpoint import (
     KINDS,
@@ -28,11 +27,12 @@ from agentrl.trainer.directory.checkpoint import (
 from agentrl.trainer.directory.log import RunLog
 from agentrl.trainer.directory.metrics import read_lines
 from agentrl.trainer.engine import describe_engine
-from agentrl.trainer.evaluate import Scores
 from agentrl.trainer.interrupts import Interrupts
 from agentrl.trainer.learner import Learner
-from agentrl.trainer.player import Player
-from agentrl.trainer.sampling import slow_worlds
+from agentrl.trainer.playing.collect import LostIterationError
+from agentrl.trainer.playing.evaluate import Scores
+from agentrl.trainer.playing.player import Player
+from agentrl.trainer.playing.sampling import slow_worlds
 from agentrl.trainer.setup import describe_policy, prepare_policy
 from agentrl.trainer.token_credit import Credit
 from agentrl.trainer.totals import Totals, forest_totals

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.trainer.credit import num_unscored_groups
-from agentrl.trainer.scaffold import is_hinted
+from agentrl.trainer.playing.scaffold import is_hinted
 from agentrl.update import distributed
 
 

@@ -7,8 +7,8 @@ from agentrl.algorithms.base import Recipe, make_recipe
 from agentrl.errors import AgentrlError, DataError, nearest
 from agentrl.lab.credit_study import load_episodes
 from agentrl.trainer.config import Config, parse_config
+from agentrl.trainer.config.yaml_tree import parse_yaml
 from agentrl.trainer.credit import turn_table
-from agentrl.trainer.yaml_tree import parse_yaml
 from agentrl.types import Trajectory
 from agentrl.viewer.layout import lay_out
 from agentrl.viewer.page import Advantages, write_page

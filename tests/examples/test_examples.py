@@ -15,7 +15,7 @@ from agentrl.context import action_protocol
 from agentrl.errors import DataError
 from agentrl.trainer.config import load_config
 from agentrl.trainer.directory.metrics import read_metrics
-from agentrl.trainer.setup import check_tasks
+from agentrl.trainer.world import check_tasks
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))

@@ -18,9 +18,10 @@ from agentrl.errors import ConfigError, EngineError
 from agentrl.policy import load_policy
 from agentrl.seeding import generator
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.config import num_processes, parse_config
+from agentrl.trainer.config import parse_config
 from agentrl.trainer.directory.checkpoint import check_checkpoint, latest_checkpoint
 from agentrl.trainer.engine import check_engine
+from agentrl.trainer.launch import num_processes
 from agentrl.trainer.loop import run_evaluation, run_training
 from agentrl.types import StopReason
 from tests.agentrl.trainer.tiny import assert_same_run, records, run_in_two_parts, tiny_config

@@ -11,9 +11,9 @@ from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.scripted import Line
 from agentrl.rollout import Limits
-from agentrl.trainer.collect import LostIterationError
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
-from agentrl.trainer.evaluate import Scores, eval_tasks, evaluate_demonstrator, evaluate_policy
+from agentrl.trainer.playing.collect import LostIterationError
+from agentrl.trainer.playing.evaluate import Scores, eval_tasks, evaluate_demonstrator, evaluate_policy
 from agentrl.update import distributed
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer
 

@@ -9,7 +9,7 @@ from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
 from agentrl.rollout import RolloutResult
 from agentrl.trainer.config import Config, UpdateConfig, parse_config
-from agentrl.trainer.sampling import choose_sampler, keeps_groups, slow_worlds
+from agentrl.trainer.playing.sampling import choose_sampler, keeps_groups, slow_worlds
 from agentrl.trainer.setup import check_algorithm
 from agentrl_envs.maze import MazeEnv
 

@@ -12,9 +12,9 @@ from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.rollout import Limits, Rollout, demonstrate, group_specs
-from agentrl.trainer.collect import check_played
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
 from agentrl.trainer.interrupts import unless_aborted
+from agentrl.trainer.playing.collect import check_played
 from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
 from agentrl.types import Trajectory
 from agentrl.update import distributed

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from agentrl.errors import ConfigError
-from agentrl.trainer.yaml_tree import MOST_LEVELS, MOST_VALUES, parse_yaml
+from agentrl.trainer.config.yaml_tree import MOST_LEVELS, MOST_VALUES, parse_yaml
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12)

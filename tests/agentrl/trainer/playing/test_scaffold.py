@@ -10,8 +10,8 @@ from agentrl.env import Outcome
 from agentrl.errors import ConfigError
 from agentrl.rollout import RolloutResult, group_specs
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.trainer.collect import Collector, group_outcomes
-from agentrl.trainer.scaffold import is_hinted, scaffold
+from agentrl.trainer.playing.collect import Collector, group_outcomes
+from agentrl.trainer.playing.scaffold import is_hinted, scaffold
 from agentrl.trainer.setup import check_algorithm
 from agentrl.types import Trajectory, Turn
 from tests.agentrl.trainer.tiny import tiny_config

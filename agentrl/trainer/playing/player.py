@@ -12,13 +12,13 @@ from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.policy import end_ids
 from agentrl.rollout import Limits, demonstrate, demonstration_tasks
-from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.config import Config
 from agentrl.trainer.engine import PolicyEngine
-from agentrl.trainer.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.interrupts import unless_aborted
-from agentrl.trainer.sampling import make_rollout
-from agentrl.trainer.setup import env_factory
+from agentrl.trainer.playing.collect import Collector, max_refills
+from agentrl.trainer.playing.evaluate import Scores, evaluate_demonstrator, evaluate_policy
+from agentrl.trainer.playing.sampling import make_rollout
+from agentrl.trainer.world import env_factory
 from agentrl.types import Trajectory
 from agentrl.update import distributed
 

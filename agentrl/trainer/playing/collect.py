@@ -13,7 +13,7 @@ from agentrl.rollout.group import EpisodeSpec
 from agentrl.trainer.config import Config
 from agentrl.trainer.credit import turn_table
 from agentrl.trainer.interrupts import unless_aborted
-from agentrl.trainer.scaffold import is_hinted, scaffold
+from agentrl.trainer.playing.scaffold import is_hinted, scaffold
 from agentrl.types import Trajectory
 from agentrl.update import distributed
 

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from agentrl.errors import ConfigError
-from agentrl.trainer.config import Config, load_config, num_processes, parse_config, parse_override
+from agentrl.trainer.config import Config, load_config, parse_config, parse_override
+from agentrl.trainer.launch import num_processes
 from tests.agentrl.trainer.tiny import tiny_config, tiny_tree, write_config
 
 ENV = {"id": "agentrl/Maze-v0"}

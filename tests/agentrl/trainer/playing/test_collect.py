@@ -11,9 +11,9 @@ from agentrl.env import Outcome
 from agentrl.errors import ConfigError
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.group import EpisodeSpec
-from agentrl.trainer.collect import Collector, max_refills
 from agentrl.trainer.directory.checkpoint import check_checkpoint
 from agentrl.trainer.loop import run_training
+from agentrl.trainer.playing.collect import Collector, max_refills
 from agentrl.types import Trajectory, Turn
 from agentrl.update import distributed
 from agentrl_envs import maze

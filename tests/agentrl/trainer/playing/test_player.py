@@ -9,7 +9,7 @@ from agentrl.algorithms.base import make_recipe
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.policy import end_ids, load_policy
-from agentrl.trainer.player import Player
+from agentrl.trainer.playing.player import Player
 from tests.agentrl.trainer.tiny import tiny_config
 
 

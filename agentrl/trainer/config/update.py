@@ -1,0 +1,91 @@
+"""The sections about learning: which groups, which loss, and how policy and critic are optimised."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from agentrl.trainer.config.section import Section, fields_of
+from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
+
+
+class FilterConfig(Section):
+    """Which groups of an iteration are trained on."""
+
+    name: Literal["none", "dynamic_sampling", "top_variance"] | None = Field(
+        None, description="dynamic_sampling: returns differ; top_variance: they differ most; null suits the algorithm"
+    )
+    share: float = Field(0.25, gt=0, le=1, description="share of the groups to keep (top_variance only)")
+    max_refills: int | None = Field(
+        None,
+        ge=0,
+        description="how often dropped groups are replaced (dynamic_sampling only); null suits the algorithm",
+    )
+
+
+class LossConfig(Section):
+    """Policy loss; null keys take the algorithm's defaults."""
+
+    ratio_level: Literal["token", "turn", "sequence"] | None = None
+    aggregation: Literal["token_mean", "sequence_mean", "constant"] | None = None
+    clip_low: float | None = Field(None, ge=0)
+    clip_high: float | None = Field(None, ge=0)
+    dual_clip: float | None = Field(None, gt=1)
+    kl_coef: float | None = Field(None, ge=0)
+    kl_kind: Literal["k1", "k2", "k3"] | None = None
+    entropy_coef: float | None = None
+    entropy_advantage: float | None = Field(None, ge=0, description="a of A (1 + a z), z the token's entropy")
+    token_share: float | None = Field(None, gt=0, le=1, description="share of decisive tokens that are trained on")
+
+
+class UpdateConfig(Section):
+    """Optimisation of the policy."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    lr: float = Field(5e-4, gt=0, description="null: 5e-4 for a policy built from nothing, 1e-6 for one of policy.path")
+    warmup_iterations: int = Field(0, ge=0)
+    final_lr_share: float = Field(1.0, ge=0, le=1, description="linear down to this share of lr at the last iteration")
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    minibatches: int = Field(4, gt=0, description="updates per epoch over an iteration's turns")
+    epochs: int = Field(1, gt=0)
+    token_budget: int = Field(8192, gt=0, description="tokens per forward pass; larger batches accumulate")
+    keep_groups: bool | None = Field(
+        None, description="minibatches of whole groups; null: where their members share a tenth of their tokens"
+    )
+    merge_prefixes: Literal["auto", "always", "never"] = Field(
+        "auto", description="compute what sequences share at their beginnings once; auto: where it saves enough"
+    )
+    old_logprobs: Literal["behavior", "recompute"] = Field(
+        "behavior", description="the sampler's own log-probs, or a pass of the trainer before the update"
+    )
+
+    max_mismatch: float | None = Field(
+        0.1, gt=0, description="a run stops where engine/mismatch is more, nats a token; null: it never does"
+    )
+
+    def settings(self, dtype: Precision) -> UpdateSettings:
+        """Return what decides how updates are cut, packed and computed."""
+        return UpdateSettings(**fields_of(UpdateSettings, self), dtype=dtype)
+
+
+class CriticConfig(Section):
+    """The critic of algorithms that need values; others have none. It starts as a copy of the policy.
+
+    Its weights are its own, so that its loss has no weight beside the policy's: the learning rate is all there is.
+    """
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    lr: float = Field(
+        1e-3, gt=0, description="null: 1e-3 beside a policy built from nothing, 1e-5 beside one of policy.path"
+    )
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    minibatches: int = Field(4, gt=0, description="updates per epoch over an iteration's episodes")
+    epochs: int = Field(1, gt=0)
+    clip: float | None = Field(None, gt=0, description="values gain nothing by moving further; null for no clip")
+    warmup_iterations: int = Field(0, ge=0, description="first iterations, in which the policy waits for the critic")
+
+    def settings(self) -> CriticSettings:
+        """Return what decides how the critic learns."""
+        return CriticSettings(**fields_of(CriticSettings, self))

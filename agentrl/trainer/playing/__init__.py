@@ -1,0 +1,1 @@
+"""What a run plays, and by whom: groups to learn from, demonstrations, evaluations. Knows no learner."""
