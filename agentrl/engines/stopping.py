@@ -8,6 +8,7 @@ from torch import Tensor
 
 from agentrl.engines.base import SamplingParams
 from agentrl.errors import EngineError
+from agentrl.types import StopReason
 
 GO_ON, END, MAYBE = 0, 1, 2
 """Codes of a sampled token: nothing, ends the turn, may have completed a stop string (the text must be looked at)."""
@@ -41,6 +42,19 @@ class StopRules:
             self._rules[key] = len(self._rules)
             self.codes_RV = torch.cat([self.codes_RV, row.to(self.codes_RV.device)[None]])
         return self._rules[key]
+
+    def reason(self, code: int, ids: NDArray[Any], params: SamplingParams, *, is_full: bool) -> StopReason | None:
+        """Tell why a turn that sampled ``ids``, the last with ``code``, is over; None if it goes on.
+
+        It ``is_full`` where no token more may be sampled, be it for its own limit or for the session's room.
+        """
+        if code == END:
+            return StopReason.END
+        if code == MAYBE and self.completed(ids, params.stop):
+            return StopReason.STOP_STRING
+        if not is_full:
+            return None
+        return StopReason.MAX_TOKENS if len(ids) == params.max_tokens else StopReason.CONTEXT_FULL
 
     def completed(self, ids: NDArray[Any], stop: tuple[str, ...]) -> bool:
         """Tell whether the text of ``ids`` (a turn so far, free of stop strings up to its last token) has one now.

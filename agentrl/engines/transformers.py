@@ -7,73 +7,33 @@ one place that samples, and a session that begins a turn is no different from on
 """
 
 import asyncio
-import heapq
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from agentrl.engines.base import Alternatives, Completion, SamplingParams, check_fork_length
-from agentrl.engines.cache.prefixes import NO_PREFIX, SharedRows
+from agentrl.engines.base import Completion, SamplingParams, check_fork_length
+from agentrl.engines.cache.batch import Batch, is_sparse
+from agentrl.engines.cache.feeding import Piece, feeding_passes
+from agentrl.engines.cache.pool import SlotPool
 from agentrl.engines.cache.prompts import Prompts
 from agentrl.engines.cache.sessions import Request, Session
-from agentrl.engines.cache.slots import Rows, SlotCache, Window, rows_of
-from agentrl.engines.cache.state import SlotState, TurnStart
+from agentrl.engines.cache.slots import Window
+from agentrl.engines.cache.state import TurnStart
 from agentrl.engines.forward.lean import LeanModel
 from agentrl.engines.forward.modules import ModuleModel
 from agentrl.engines.handles import SessionEngine, break_off, room_after
-from agentrl.engines.sampling import Mix, sample
-from agentrl.engines.stopping import END, GO_ON, MAYBE, StopRules
+from agentrl.engines.sampling import sample
+from agentrl.engines.stopping import GO_ON, StopRules
 from agentrl.errors import EngineError
 from agentrl.models.unsupported import refuse_unsupported
 from agentrl.seeding import generator
-from agentrl.types import StopReason
-
-# A decoding batch may carry idle rows between running ones, since a gathered copy of the cache costs more, until
-# they are half of it.
-_MAX_GAP = 2.0
 
 # Fewer common ids of two prompts are computed twice: less than what copying them, or waiting for a step, takes.
 _MIN_COMMON = 16
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """The running slots, as the decoding step addresses them."""
-
-    slots: NDArray[np.int64]
-    in_rows: NDArray[np.int64]
-    """Index of each running slot among the rows."""
-    rows: Rows
-    mix: Mix
-    shared_lengths: NDArray[np.int64]
-    """Length of the prefix of each running slot."""
-    shared: SharedRows | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Ids that a session is fed, from position ``begin`` on."""
-
-    session: Session
-    begin: int
-    ids: NDArray[np.int64]
-
-
-def _groups(pieces: list[_Piece], limit: int) -> Iterator[list[_Piece]]:
-    """Yield pieces of about equal length together, of at most ``limit`` padded tokens."""
-    pieces = sorted(pieces, key=lambda piece: len(piece.ids), reverse=True)
-    while pieces:
-        longest = len(pieces[0].ids)
-        # Much shorter rows wait for a group of their own: padding them costs more than another window.
-        group = [piece for piece in pieces[: max(1, limit // longest)] if 2 * len(piece.ids) >= longest]
-        pieces = pieces[len(group) :]
-        yield group
 
 
 class TransformersEngine(SessionEngine[Session]):
@@ -125,17 +85,15 @@ class TransformersEngine(SessionEngine[Session]):
         self._prefill_tokens = prefill_tokens
         weight = next(model.parameters())
         self._device: torch.device = weight.device
-        self._cache = SlotCache(max_sessions, max_context, weight.dtype, weight.device)
-        self._state = SlotState(max_sessions, max_context, weight.device)
+        self._pool = SlotPool(max_sessions, max_context, weight.dtype, weight.device, min_shared)
+        self._cache, self._state = self._pool.cache, self._pool.state
         self._rules = StopRules(tokenizer, model.config.vocab_size, weight.device)
-        self._free = list(range(max_sessions))
         self._waiting: list[Request] = []
         self._running: dict[int, Request] = {}
-        self._batch: _Batch | None = None
+        self._batch: Batch | None = None
         self._idle_steps = 0
         self._task: asyncio.Task[None] | None = None
         self._policy_version = 0
-        self._min_shared = min_shared
         self._share_prompts = share_prompts
         self._prompts = Prompts()
         self._use_lean = use_lean
@@ -163,7 +121,7 @@ class TransformersEngine(SessionEngine[Session]):
     def kv_bytes(self) -> int:
         """Memory of the keys and values that open sessions hold: what is shared counts once."""
         blocks = {piece.block for session in self._sessions for piece in session.prefix.pieces}
-        own = sum(self._num_cached(session) - session.prefix.length for session in self._sessions)
+        own = sum(self._pool.num_own(session) for session in self._sessions)
         return own * self._cache.position_bytes + sum(block.num_bytes for block in blocks)
 
     # -- sessions ------------------------------------------------------------------------------------------------
@@ -174,12 +132,12 @@ class TransformersEngine(SessionEngine[Session]):
         Raises:
           EngineError: all slots are taken.
         """
-        if not self._free:
+        if self._pool.lowest_free == self._cache.num_slots:
             raise EngineError(
                 f"all {len(self._sessions)} slots are taken: release a session, or raise max_sessions "
                 "or lower the number of concurrent rollouts"
             )
-        session = Session(heapq.heappop(self._free))
+        session = self._pool.lend()
         uniforms = generator(seed, "engine").random(self._max_context, dtype=np.float32)
         self._state.uniforms_KS[session.slot] = torch.from_numpy(uniforms).to(self._device)
         return self._sessions.add(session)
@@ -204,24 +162,8 @@ class TransformersEngine(SessionEngine[Session]):
 
     def _inherit(self, parent: Session, child: Session, length: int) -> None:
         """Let an empty session begin with the first ``length`` cached positions of another."""
-        self._share(parent, length - parent.prefix.length)
-        child.prefix, child.length = parent.prefix.cut(length), length
-        self._cache.copy(parent.slot, child.slot, length - child.prefix.length)
-        self._state.place(child.slot, length)
-
-    def _share(self, session: Session, count: int) -> None:
-        """Freeze the first ``count`` positions in the slot of ``session``, if they are enough to share."""
-        if count < 1 or not isinstance(self._forward, LeanModel):
-            return
-        if self._cache.worth_sharing(count) if self._min_shared is None else count >= self._min_shared:
-            held = self._num_cached(session) - session.prefix.length
-            session.prefix = session.prefix.extended(self._cache.freeze(session.slot, count, held))
+        if self._pool.inherit(parent, child, length, shares=isinstance(self._forward, LeanModel)):
             self._batch = None
-
-    def _num_cached(self, session: Session) -> int:
-        """Return how many positions of a session are cached, in the middle of a turn as well."""
-        is_running = self._running.get(session.slot) is session.request is not None
-        return int(self._state.host_lengths_K[session.slot]) if is_running else session.length
 
     def release(self, session: int) -> None:
         """Forget a session; a turn it is sampling is cancelled.
@@ -235,7 +177,7 @@ class TransformersEngine(SessionEngine[Session]):
             self._drop(released.request)
         del self._sessions[session]
         self._prompts.discard(released)
-        heapq.heappush(self._free, released.slot)
+        self._pool.take_back(released)
 
     async def generate(self, session: int, new_ids: NDArray[np.int32], params: SamplingParams) -> Completion:
         """Append ``new_ids`` to the session and sample a turn.
@@ -350,7 +292,7 @@ class TransformersEngine(SessionEngine[Session]):
         self._prompts.update(feeding)
         self._waiting = later
         self._idle_steps = self._idle_steps if later else 0
-        fed = [_Piece(request.session, request.session.length, request.fed) for request in joined]
+        fed = [Piece(request.session, request.session.length, request.fed) for request in joined]
         turns = []
         for request in joined:
             session = request.session
@@ -360,48 +302,7 @@ class TransformersEngine(SessionEngine[Session]):
             turns.append(TurnStart(session.slot, pending, request.start, request.end, request.rule, request.params))
         self._state.start(turns)
         self._batch = self._gather_batch()  # now, as sessions may move
-        return self._passes(fed)
-
-    def _passes(self, fed: list[_Piece]) -> list[list[Window]]:
-        """Return windows over everything that is fed, those of one pass together."""
-        passes: list[list[Window]] = [[]]
-        size, limit = 0, self._prefill_tokens
-        for first in range(0, max(len(piece.ids) for piece in fed), limit):
-            pieces = [
-                _Piece(p.session, p.begin + first, p.ids[first : first + limit]) for p in fed if len(p.ids) > first
-            ]
-            # Rows with and without a prefix apart: side by side, each would be padded by what only the others have.
-            for is_forked in (False, True):
-                kind = [piece for piece in pieces if bool(piece.session.prefix.pieces) is is_forked]
-                for group in _groups(kind, limit):
-                    num_tokens = sum(len(piece.ids) for piece in group)
-                    if size + num_tokens > limit and passes[-1]:
-                        passes.append([])
-                        size = 0
-                    passes[-1].append(self._window(group))
-                    size += num_tokens
-        return passes
-
-    def _window(self, group: list[_Piece]) -> Window:
-        """Return the window over the pieces of ``group`` side by side."""
-        group = sorted(group, key=lambda piece: piece.session.slot)
-        lengths = np.array([len(piece.ids) for piece in group])
-        begins = np.array([piece.begin for piece in group])
-        grid = np.arange(lengths.max())
-        is_real = grid < lengths[:, None]
-        ids = np.zeros(is_real.shape, np.int64)
-        ids[is_real] = np.concatenate([piece.ids for piece in group])
-        positions = np.where(is_real, begins[:, None] + grid, self._max_context)
-        context = max(piece.begin - piece.session.prefix.length + len(piece.ids) for piece in group)
-        real_N = None if is_real.all() else torch.from_numpy(np.flatnonzero(is_real)).to(self._device)
-        return self._cache.window_of(
-            rows_of(np.array([piece.session.slot for piece in group]), self._device),
-            torch.from_numpy(ids).to(self._device),
-            torch.from_numpy(positions).to(self._device),
-            self._rounded(context),
-            real_N=real_N,
-            shared=SharedRows.of([piece.session.prefix for piece in group], self._device),
-        )
+        return feeding_passes(self._cache, fed, self._prefill_tokens)
 
     # -- decoding ------------------------------------------------------------------------------------------------
 
@@ -409,15 +310,10 @@ class TransformersEngine(SessionEngine[Session]):
         """Sample one token for every running session, in one pass with what ``windows`` feed."""
         batch = self._batch = self._batch or self._gather_batch()
         state, rows = self._state, batch.rows
-        positions_B = state.lengths_K[rows]
-        context = int((state.host_lengths_K[batch.slots] - batch.shared_lengths).max()) + 1
-        pending_B1 = state.pending_K[rows][:, None]
-        window = self._cache.window_of(
-            rows, pending_B1, positions_B[:, None], self._rounded(context), shared=batch.shared
-        )
+        window = batch.window(self._cache, state)
         logits_BV = self._forward([*windows, window])
         assert logits_BV is not None
-        slots_B = window.slots_B1[:, 0]
+        slots_B, positions_B = window.slots_B1[:, 0], window.positions_BT[:, 0]
         sampled = sample(
             logits_BV,
             state.temperature_K[rows],
@@ -425,14 +321,7 @@ class TransformersEngine(SessionEngine[Session]):
             state.uniforms_KS[slots_B, positions_B],
             batch.mix,
         )
-        # Idle rows in between write where nobody reads: behind the tokens of their last turn.
-        state.ids_KS[slots_B, positions_B] = sampled.ids_B
-        state.stats_KS2[slots_B, positions_B] = torch.stack([sampled.logprobs_B, sampled.entropies_B], dim=1)
-        if sampled.alternative_ids_B is not None and sampled.alternative_logprobs_B is not None:
-            state.alternative_ids_KS[slots_B, positions_B] = sampled.alternative_ids_B.int()
-            state.alternative_logprobs_KS[slots_B, positions_B] = sampled.alternative_logprobs_B
-        state.pending_K[rows] = sampled.ids_B
-        state.lengths_K[rows] += state.running_K[rows]
+        state.write(rows, slots_B, positions_B, sampled)
         codes_B = self._rules.codes_RV[state.rule_K[rows], sampled.ids_B].cpu().numpy()
         codes = codes_B[batch.in_rows]
         state.host_lengths_K[batch.slots] += 1
@@ -441,72 +330,35 @@ class TransformersEngine(SessionEngine[Session]):
         if len(ended):
             self._end_turns(batch.slots[ended], codes[ended])
 
-    def _gather_batch(self) -> _Batch:
+    def _gather_batch(self) -> Batch:
         """Address the running slots, after moving the highest into free ones where they have become sparse."""
-        slots = np.flatnonzero(self._state.host_running_K)
-        if int(slots[-1]) + 1 - int(slots[0]) > _MAX_GAP * len(slots):
-            while self._free and self._free[0] < max(self._running):
-                self._move(max(self._running), heapq.heappop(self._free))
-            slots = np.flatnonzero(self._state.host_running_K)
-        rows = rows_of(slots, self._device, max_gap=_MAX_GAP)
-        in_rows = slots - rows.start if isinstance(rows, slice) else np.arange(len(slots))
-        prefixes = [NO_PREFIX] * (rows.stop - rows.start if isinstance(rows, slice) else len(slots))
-        for row, slot in zip(in_rows, slots, strict=True):
-            prefixes[row] = self._running[int(slot)].session.prefix
-        lengths = np.array([prefixes[row].length for row in in_rows])
-        return _Batch(slots, in_rows, rows, self._state.mix(), lengths, SharedRows.of(prefixes, self._device))
-
-    def _move(self, source: int, target: int) -> None:
-        request = self._running.pop(source)
-        self._cache.copy(source, target, int(self._state.host_lengths_K[source]) - request.session.prefix.length)
-        self._state.move(source, target)
-        request.session.slot = target
-        self._running[target] = request
-        heapq.heappush(self._free, source)
+        if is_sparse(sorted(self._running)):
+            while self._pool.lowest_free < (highest := max(self._running)):
+                request = self._running.pop(highest)
+                self._pool.lower(request.session)
+                self._running[request.session.slot] = request
+        sessions = [self._running[slot].session for slot in sorted(self._running)]
+        return Batch.of(sessions, self._state.mix(), self._device)
 
     def _end_turns(self, slots: NDArray[np.int64], codes: NDArray[np.uint8]) -> None:
         """Resolve those of ``slots`` whose last token did end the turn; all are read from the device at once."""
-        state = self._state
         requests = [self._running[int(slot)] for slot in slots]
-        first, last = min(request.start for request in requests), int(state.host_lengths_K[slots].max())
-        where = torch.from_numpy(slots).to(self._device)
-        ids_RS = state.ids_KS[where, first:last].cpu().numpy().astype(np.int32)
-        stats_RS2 = state.stats_KS2[where, first:last].cpu().numpy()
-        asked = any(request.params.alternatives for request in requests)
-        others_RS = self._read_alternatives(where, first, last) if asked else None
+        record = self._state.read(
+            slots,
+            min(request.start for request in requests),
+            alternatives=any(request.params.alternatives for request in requests),
+        )
         for row, (request, code) in enumerate(zip(requests, codes, strict=True)):
-            session = request.session
-            length = int(state.host_lengths_K[session.slot])
-            span = slice(request.start - first, length - first)
-            ids = ids_RS[row, span].copy()
-            reason = self._stop_reason(request, int(code), ids)
+            session, start, params = request.session, request.start, request.params
+            end = int(self._state.host_lengths_K[session.slot])
+            ids = record.ids(row, start, end)
+            reason = self._rules.reason(int(code), ids, params, is_full=end >= request.end)
             if reason is None:
                 continue
-            session.ids, session.length = np.concatenate([session.ids, ids]), length
+            session.ids, session.length = np.concatenate([session.ids, ids]), end
             self._drop(request)
             if not request.future.done():
-                logprobs, entropies = stats_RS2[row, span].T.copy()
-                others = None
-                if others_RS is not None and request.params.alternatives:
-                    others = Alternatives(others_RS.ids[row, span].copy(), others_RS.logprobs[row, span].copy())
                 version = self._policy_version
-                request.future.set_result(Completion(ids, logprobs, entropies, reason, version, others))
-
-    def _read_alternatives(self, where: Tensor, first: int, last: int) -> Alternatives:
-        """Return the runners-up that slots hold for these positions, one row a slot."""
-        ids_RS = self._state.alternative_ids_KS[where, first:last].cpu().numpy()
-        return Alternatives(ids_RS, self._state.alternative_logprobs_KS[where, first:last].cpu().numpy())
-
-    def _stop_reason(self, request: Request, code: int, ids: NDArray[np.int32]) -> StopReason | None:
-        """Tell why a turn that sampled ``ids``, the last with a code, is over; None if it is not."""
-        if code == END:
-            return StopReason.END
-        if code == MAYBE and self._rules.completed(ids, request.params.stop):
-            return StopReason.STOP_STRING
-        if request.start + len(ids) < request.end:
-            return None
-        return StopReason.MAX_TOKENS if len(ids) == request.params.max_tokens else StopReason.CONTEXT_FULL
-
-    def _rounded(self, context: int) -> int:
-        """Round up to a multiple of 8, which attention kernels on GPU want of a mask."""
-        return min(-(-context // 8) * 8, self._max_context)
+                request.future.set_result(
+                    record.completion(row, start, end, reason, version, alternatives=params.alternatives)
+                )

@@ -87,6 +87,7 @@ class SlotCache:
         self.max_context = max_context
         self.keys: list[Tensor] = []
         self.values: list[Tensor] = []
+        self.device = device
         self._dtype = dtype
         self._slots = torch.arange(num_slots, device=device)
         self._grid = torch.arange(max_context, device=device)
@@ -112,7 +113,11 @@ class SlotCache:
         real_N: Tensor | None = None,
         shared: SharedRows | None = None,
     ) -> Window:
-        """Return where tokens at these positions of the sessions in ``rows`` are written and what they read."""
+        """Return where tokens at these positions of the sessions in ``rows`` are written and what they read.
+
+        That is ``context`` places, rounded up to a multiple of 8, which attention kernels on GPU want of a mask.
+        """
+        context = min(-(-context // 8) * 8, self.max_context)
         places_BT = positions_BT
         if shared is not None:
             places_BT = torch.where(

@@ -5,13 +5,17 @@ Axes: ``_K`` slots, ``_S`` context positions.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from agentrl.engines.base import SamplingParams
-from agentrl.engines.sampling import Mix
+from agentrl.engines.base import Alternatives, Completion, SamplingParams
+from agentrl.engines.cache.slots import Rows
+from agentrl.engines.sampling import Mix, Sampled
+from agentrl.types import StopReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,38 @@ class TurnStart:
     end: int
     rule: int
     params: SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What slots sampled from position ``first`` on, one row a slot, read from the device.
+
+    Attributes:
+      first: see above.
+      ids_RS: the tokens, int32.
+      stats_RS2: log-probability and entropy of each.
+      others_RS: the runner-up of each; None where nobody asks for it.
+    """
+
+    first: int
+    ids_RS: NDArray[np.int32]
+    stats_RS2: NDArray[np.float32]
+    others_RS: Alternatives | None
+
+    def ids(self, row: int, start: int, end: int) -> NDArray[np.int32]:
+        """Return the tokens sampled at positions ``start`` to ``end``."""
+        return self.ids_RS[row, start - self.first : end - self.first].copy()
+
+    def completion(
+        self, row: int, start: int, end: int, reason: StopReason, version: int, *, alternatives: bool
+    ) -> Completion:
+        """Return the turn that was sampled at positions ``start`` to ``end``."""
+        span = slice(start - self.first, end - self.first)
+        logprobs, entropies = self.stats_RS2[row, span].T.copy()
+        others = None
+        if alternatives and self.others_RS is not None:
+            others = Alternatives(self.others_RS.ids[row, span].copy(), self.others_RS.logprobs[row, span].copy())
+        return Completion(self.ids(row, start, end), logprobs, entropies, reason, version, others)
 
 
 class SlotState:
@@ -86,6 +122,30 @@ class SlotState:
         """Say that ``slot`` holds ``length`` positions, so that idle it is written to behind them only."""
         self.lengths_K[slot] = length
         self.host_lengths_K[slot] = length
+
+    def write(self, rows: Rows, slots_B: Tensor, positions_B: Tensor, sampled: Sampled) -> None:
+        """Take in the token that each row sampled from a position; rows that do not run write where nobody reads."""
+        # That is behind the tokens of their last turn.
+        self.ids_KS[slots_B, positions_B] = sampled.ids_B
+        self.stats_KS2[slots_B, positions_B] = torch.stack([sampled.logprobs_B, sampled.entropies_B], dim=1)
+        if sampled.alternative_ids_B is not None and sampled.alternative_logprobs_B is not None:
+            self.alternative_ids_KS[slots_B, positions_B] = sampled.alternative_ids_B.int()
+            self.alternative_logprobs_KS[slots_B, positions_B] = sampled.alternative_logprobs_B
+        self.pending_K[rows] = sampled.ids_B
+        self.lengths_K[rows] += self.running_K[rows]
+
+    def read(self, slots: NDArray[np.int64], first: int, *, alternatives: bool) -> Record:
+        """Return what ``slots`` have sampled from position ``first`` on."""
+        last = int(self.host_lengths_K[slots].max())
+        where = torch.from_numpy(slots).to(self.pending_K.device)
+
+        def rows(tensor: Tensor) -> NDArray[Any]:
+            return tensor[where, first:last].cpu().numpy()
+
+        others = None
+        if alternatives:
+            others = Alternatives(rows(self.alternative_ids_KS), rows(self.alternative_logprobs_KS))
+        return Record(first, rows(self.ids_KS).astype(np.int32), rows(self.stats_KS2), others)
 
     def stop(self, slot: int) -> None:
         """Let ``slot`` decode no more."""
