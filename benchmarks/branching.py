@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from random_models import SHARP, random_model
 
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
@@ -53,26 +53,10 @@ class Measured:
     said: list[list[int]]
 
 
-def build(args: argparse.Namespace) -> Any:
+def model_of(args: argparse.Namespace) -> Any:
     """Return a random model, by default in the proportions of Qwen3-0.6B at a quarter of its width, in 4 layers."""
-    config = Qwen3Config(
-        vocab_size=args.vocab,
-        hidden_size=args.hidden,
-        intermediate_size=3 * args.hidden,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.heads,
-        num_key_value_heads=args.kv_heads,
-        head_dim=args.head_dim,
-        max_position_embeddings=8192,
-        tie_word_embeddings=True,
-        initializer_range=0.1,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Qwen3ForCausalLM(config).eval()
+    heads = {"heads": args.heads, "kv_heads": args.kv_heads, "head_dim": args.head_dim}
+    return random_model(args.hidden, args.layers, args.vocab, **heads, deviation=SHARP)
 
 
 async def play(engine: TransformersEngine, side: str, args: argparse.Namespace) -> Measured:
@@ -117,7 +101,7 @@ async def play(engine: TransformersEngine, side: str, args: argparse.Namespace) 
 
 def end_to_end(args: argparse.Namespace) -> dict[str, float]:
     """Time whole rollouts of all sides."""
-    model = build(args)
+    model = model_of(args)
     context = args.prompt + args.turns * (args.observed + args.generated)
     # A root is released only after it was forked.
     num_sessions = args.roots * args.branches + 1
@@ -190,7 +174,7 @@ async def decode_at(model: Any, suffix: int, args: argparse.Namespace) -> dict[s
 
 def decode(args: argparse.Namespace) -> dict[str, float]:
     """Time decoding steps, copied against shared."""
-    model = build(args)
+    model = model_of(args)
     figures = {}
     for suffix in args.suffixes:
         for name, value in asyncio.run(decode_at(model, suffix, args)).items():

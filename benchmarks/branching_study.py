@@ -10,7 +10,7 @@ to the sharing.
 Success is read off twice: after the same number of trajectories, and after the same number of environment steps (shared
 turns count once), by linear interpolation between evaluations.
 
-    python -m benchmarks.branching_study --seeds 0 1 2 --warm-starts runs/learning --directory runs/branching-study
+    python benchmarks/branching_study.py --seeds 0 1 2 --warm-starts runs/learning --directory runs/branching-study
 
 Finished runs are not repeated. Writes `curves.png` into the directory; the last line of the output is JSON.
 """
@@ -23,8 +23,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from benchmarks.learning import ROOT, interval, results
+from trials import ROOT, interval, results
 
 SAMPLER = "initial: 4, tokens: 8, scale: mean"
 ARMS = {

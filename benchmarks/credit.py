@@ -11,7 +11,6 @@ CPU seconds of this process, the best of several runs for ours. The last line is
 import argparse
 import json
 import statistics
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 import networkx
 import numpy as np
 import torch
+from timing import in_turns
 
 from agentrl import credit
 from agentrl.credit import TurnTable
@@ -128,12 +128,8 @@ def networkx_salt(group: Any, trajectory: Any, turn: Any, action: Any, next_anch
 
 def seconds(run: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
     """Return the least CPU time of a number of runs, and the result."""
-    best, result = float("inf"), None
-    for _ in range(repeats):
-        start = time.process_time()
-        result = run()
-        best = min(best, time.process_time() - start)
-    return best, result
+    least, results = in_turns({"": run}, repeats)
+    return least[""], results[""]
 
 
 def gigpo_rows(count: int) -> list[dict[str, Any]]:

@@ -28,35 +28,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import Qwen3Config, Qwen3ForCausalLM
+from random_models import SHARP, random_model
+from timing import KEEPS_BLOCKS, in_turns, timed
 
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.seeding import generator
 
 Ids = NDArray[np.int32]
-
-
-def build(hidden_size: int, num_layers: int, vocab_size: int, num_kv_heads: int = 4) -> Any:
-    """Return a random model whose scores are sharp enough that rounding does not decide greedy tokens."""
-    config = Qwen3Config(
-        vocab_size=vocab_size,
-        hidden_size=hidden_size,
-        intermediate_size=3 * hidden_size,
-        num_hidden_layers=num_layers,
-        num_attention_heads=4,
-        num_key_value_heads=num_kv_heads,
-        head_dim=hidden_size // 4,
-        max_position_embeddings=8192,
-        tie_word_embeddings=True,
-        initializer_range=0.1,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Qwen3ForCausalLM(config).eval()
 
 
 def observations(args: argparse.Namespace, vocab_size: int) -> list[list[Ids]]:
@@ -115,16 +94,9 @@ def with_engine_fed_again(engine: TransformersEngine, fed: list[list[Ids]], para
     return asyncio.run(run())
 
 
-def timed(work: Callable[[], Any]) -> tuple[float, Any]:
-    """Return CPU seconds and result."""
-    start = time.process_time()
-    result = work()
-    return time.process_time() - start, result
-
-
 def compare(args: argparse.Namespace) -> dict[str, float]:
     """Time both sides, interleaved; take the minimum of each."""
-    model = build(args.hidden, args.layers, 2048)
+    model = random_model(args.hidden, args.layers, 2048, deviation=SHARP)
     fed = observations(args, 2048)
     params = SamplingParams(max_tokens=args.generated, temperature=0.0)
     context = args.prompt + args.turns * (args.observed + args.generated)
@@ -134,15 +106,10 @@ def compare(args: argparse.Namespace) -> dict[str, float]:
         again = TransformersEngine(model, None, max_sessions=args.batch, max_context=context, share_prompts=False)
         sides["engine_fed_again"] = lambda: with_engine_fed_again(again, fed, params)
         sides["generate"] = lambda: with_generate(model, fed, args.generated)
-    seconds: dict[str, float] = {}
-    for _ in range(args.repeats):
-        said = {}
-        for side, play in sides.items():
-            took, conversations = timed(play)
-            said[side] = [[ids.tolist() for ids in session] for session in conversations]
-            seconds[side] = min(took, seconds.get(side, took))
-        if any(words != said["engine"] for words in said.values()):
-            raise SystemExit("the sides said different tokens")
+    seconds, conversations = in_turns(sides, args.repeats)
+    said = {side: [[ids.tolist() for ids in session] for session in each] for side, each in conversations.items()}
+    if any(words != said["engine"] for words in said.values()):
+        raise SystemExit("the sides said different tokens")
     tokens = args.batch * args.turns * args.generated
     figures = {f"{side}_s": took for side, took in seconds.items()}
     figures["engine_tokens_per_s"] = tokens / seconds["engine"]
@@ -154,7 +121,7 @@ def compare(args: argparse.Namespace) -> dict[str, float]:
 
 def sharing(repeats: int) -> dict[str, float]:
     """Return what 4 groups of 8 that are given the same 1,000 tokens save by computing them once, over 4 turns."""
-    model = build(256, 4, 2048)
+    model = random_model(256, 4, 2048, deviation=SHARP)
     rng = generator(2, "benchmark")
     prompts = [rng.integers(0, 2048, 1000).astype(np.int32) for _ in range(4)]
     rest = [[rng.integers(0, 2048, 40).astype(np.int32) for _ in range(3)] for _ in range(32)]
@@ -195,7 +162,7 @@ def at_a_pace(
 
 def slow_environments(repeats: int) -> dict[str, float]:
     """Return the throughput with environments of 50 ms as a part of that with none: 128 sessions, 12 turns."""
-    model = build(64, 3, 1536, 1)
+    model = random_model(64, 3, 1536, kv_heads=1, deviation=SHARP)
     rng = generator(3, "benchmark")
     sizes = [(110, *rng.integers(15, 46, 11)) for _ in range(128)]
     fed = [[rng.integers(0, 1536, size).astype(np.int32) for size in row] for row in sizes]
@@ -211,7 +178,7 @@ def slow_environments(repeats: int) -> dict[str, float]:
 
 def decoding_speed(batch: int, context: int, num_kv_heads: int, repeats: int) -> float:
     """Return sampled tokens per CPU second of a 0.2 M model, from 60 to ``context`` positions."""
-    model = build(64, 3, 1200, num_kv_heads)
+    model = random_model(64, 3, 1200, kv_heads=num_kv_heads, deviation=SHARP)
     engine = TransformersEngine(model, None, max_sessions=batch, max_context=context)
     fed = [[row] for row in generator(1, "benchmark").integers(0, 1200, (batch, 60)).astype(np.int32)]
     num_tokens = context - 60
@@ -232,8 +199,7 @@ def main() -> None:
     parser.add_argument("--untuned", action="store_true", help="leave malloc's thresholds as they are")
     args = parser.parse_args()
     if not args.untuned and "MALLOC_TRIM_THRESHOLD_" not in os.environ:
-        tuned = {"MALLOC_MMAP_THRESHOLD_": str(1 << 32), "MALLOC_TRIM_THRESHOLD_": str(1 << 34)}
-        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **tuned})
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, **KEEPS_BLOCKS})
     torch.set_num_threads(1)
     figures: dict[str, Any] = {"turns": args.turns, "batch": args.batch, **compare(args)}
     for batch, context, num_kv_heads in itertools.product((64, 128), (160, 400), (4, 1)):

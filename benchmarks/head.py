@@ -1,6 +1,6 @@
 """The vocabulary head in an update: time and memory of a policy loss and its gradients, against keeping the logits.
 
-    python -m benchmarks.head
+    python benchmarks/head.py
 
 *naive* computes all logits with the model's head, log-softmax, log-probs and entropies, the PPO loss, and lets autograd
 keep what it wants. *ours* is `agentrl.update.head_loss`, as the update calls it, token by token and (*two passes*) as a
@@ -12,19 +12,21 @@ The last line is JSON.
 import argparse
 import json
 import multiprocessing
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from scored import samples_of
+from timing import in_turns
 from torch import Tensor
 
 from agentrl.losses import Head, policy_loss
+from agentrl.seeding import generator
 from agentrl.update import head_loss
 from agentrl.update.batch import Batch, pack
-from tests.agentrl.update.samples import samples
 
 HIDDEN = 256
 SIDES = ("naive", "ours", "two passes")
@@ -45,9 +47,8 @@ class Case:
 
 def batch_of(tokens: int, vocabulary: int) -> Batch:
     """Return a batch with ``tokens`` scored tokens of random ids."""
-    rng = torch.Generator().manual_seed(1)
-    batch = pack(samples([1.0] * (tokens // 2)))
-    return replace(batch, targets_Q=torch.randint(vocabulary, (tokens,), generator=rng))
+    ids_L = generator(1, "head").integers(vocabulary, size=3 + tokens, dtype=np.int32)
+    return pack(samples_of([ids_L], [np.arange(3 + tokens) >= 3]))
 
 
 def work(case: Case, side: str) -> Callable[[], tuple[Tensor, Tensor]]:
@@ -112,16 +113,10 @@ def seconds(case: Case, repeats: int) -> dict[str, float]:
     """Return the CPU seconds of each side, and check that gradients agree."""
     runs = {side: work(case, side) for side in SIDES}
     naive = [gradient.clone() for gradient in runs["naive"]()]
-    best = dict.fromkeys(SIDES, float("inf"))
     for side in SIDES[1:]:
         for one, other in zip(runs[side](), naive, strict=True):
             torch.testing.assert_close(one, other, rtol=0, atol=1e-5 * float(other.abs().max()))
-    for _ in range(repeats):
-        for side, run in runs.items():
-            began = time.process_time()
-            run()
-            best[side] = min(best[side], time.process_time() - began)
-    return best
+    return in_turns(runs, repeats)[0]
 
 
 def main() -> None:

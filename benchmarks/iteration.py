@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from timing import KEEPS_BLOCKS
+
 ROOT = Path(__file__).resolve().parent.parent
 QUICKSTART = ROOT / "examples" / "quickstart.yaml"
 TRL_SIDE = ROOT / "benchmarks" / "iteration_trl.py"
@@ -52,9 +54,7 @@ CASES = {
 
 ENVIRON = {
     "OMP_NUM_THREADS": "1",
-    # glibc maps large blocks anew at each use: page faults, which cost most whoever grows a cache. Both keep them.
-    "MALLOC_MMAP_THRESHOLD_": str(2**32),
-    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+    **KEEPS_BLOCKS,
     "TRL_EXPERIMENTAL_SILENCE": "1",
     "HF_HUB_OFFLINE": "1",
 }

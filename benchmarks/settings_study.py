@@ -1,7 +1,7 @@
 """Does a setting change what is learned? The quick start with each of its values, several seeds.
 
-    python -m benchmarks.settings_study policy.dtype float32 bfloat16 --figure docs/figures/precision.png
-    python -m benchmarks.settings_study update.keep_groups false true --figure docs/figures/keep_groups.png
+    python benchmarks/settings_study.py policy.dtype float32 bfloat16 --figure docs/figures/precision.png
+    python benchmarks/settings_study.py update.keep_groups false true --figure docs/figures/keep_groups.png
 
 All arms of a seed begin from one warm start, made with the first value (with ``--from-nothing`` each from its own).
 Success in training is compared, iteration by iteration, and success on unseen tasks at the end, with 95 % intervals
@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from trials import ROOT, interval, resolution, results
 
 from agentrl.trainer.directory.metrics import read_metrics
-from benchmarks.learning import ROOT, interval, resolution, results
 
 SMOOTHED_OVER = 10
 MODES = ("sampled", "greedy")

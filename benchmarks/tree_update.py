@@ -12,63 +12,22 @@ The last line is JSON.
 """
 
 import argparse
-import itertools
 import json
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from unittest import mock
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from random_models import random_model
+from scored import LOSS, VOCAB_SIZE, Ids, padded_score, relative_error, samples_of
+from timing import in_turns
 from torch import Tensor
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from agentrl.algorithms.base import LossSettings
-from agentrl.losses import token_logprobs
 from agentrl.seeding import generator
-from agentrl.types import TokenSequence
 from agentrl.update.batch import Sample, pack
 from agentrl.update.passes import lean
 from agentrl.update.update import policy_term, score
-
-VOCAB_SIZE = 2048
-LOSS = LossSettings()
-Ids = NDArray[np.int32]
-
-
-def build(hidden_size: int, num_layers: int, num_kv_heads: int) -> Any:
-    """Return a random model."""
-    config = Qwen2Config(
-        vocab_size=VOCAB_SIZE,
-        hidden_size=hidden_size,
-        intermediate_size=3 * hidden_size,
-        num_hidden_layers=num_layers,
-        num_attention_heads=4,
-        num_key_value_heads=num_kv_heads,
-        max_position_embeddings=8192,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Qwen2ForCausalLM(config)
-
-
-def samples_of(sequences: Sequence[Ids], scored: Sequence[NDArray[np.bool_]]) -> list[Sample]:
-    """Return samples with an advantage of each sequence's own."""
-    rng = generator(0, "advantages")
-    samples = []
-    for number, (ids_L, scored_L) in enumerate(zip(sequences, scored, strict=True)):
-        old_L = np.where(scored_L, -np.log(VOCAB_SIZE), 0).astype(np.float32)
-        turns_L = np.where(scored_L, 0, -1).astype(np.int32)
-        sequence = TokenSequence(ids_L, scored_L, old_L, np.zeros(len(ids_L), np.float32), turns_L)
-        advantages_L = np.where(scored_L, rng.standard_normal(), np.nan)
-        samples.append(Sample(sequence, advantages_L, np.where(scored_L, number, -1).astype(np.int64), old_L))
-    return samples
 
 
 def branches(mean: int, shared: float, levels: Sequence[int]) -> list[Sample]:
@@ -99,21 +58,6 @@ def prompts(turns: int, prompt: int = 300, observed: int = 110, sampled: int = 4
     return samples_of([whole[:end] for end in ends], [np.arange(end) >= end - sampled for end in ends])
 
 
-def padded_score(model: Any, samples: Sequence[Sample]) -> Tensor:
-    """Return log-probs of the scored tokens from a right-padded batch, in the order of `pack`."""
-    lengths = torch.tensor([len(sample) for sample in samples])
-    ids_SL = torch.zeros(len(samples), int(lengths.max()), dtype=torch.int64)
-    scored_SL = torch.zeros_like(ids_SL, dtype=torch.bool)
-    for row, sample in enumerate(samples):
-        ids_SL[row, : len(sample)] = torch.from_numpy(sample.sequence.ids_L)
-        scored_SL[row, : len(sample)] = torch.from_numpy(np.isfinite(sample.advantages_L))
-    mask_SL = (torch.arange(ids_SL.shape[1]) < lengths[:, None]).long()
-    hidden_SLH = model.base_model(input_ids=ids_SL, attention_mask=mask_SL, use_cache=False).last_hidden_state
-    hidden_AH = hidden_SLH[:, :-1][scored_SL[:, 1:]]
-    weight_VH = model.get_output_embeddings().weight
-    return token_logprobs(hidden_AH, weight_VH, ids_SL[:, 1:][scored_SL[:, 1:]], chunk=1024)[0]
-
-
 def gradients(model: Any, samples: Sequence[Sample], side: str) -> list[Tensor]:
     """Make forward and backward pass; return the gradients."""
     batch = pack(samples, merge=side == "tree")
@@ -122,27 +66,12 @@ def gradients(model: Any, samples: Sequence[Sample], side: str) -> list[Tensor]:
     return list(torch.autograd.grad(loss_A.mean(), list(model.parameters())))
 
 
-def relative_error(ones: Sequence[Tensor], others: Sequence[Tensor]) -> float:
-    """Return the largest error of a parameter's gradient, relative to that gradient's norm."""
-    return max(float((one - other).norm() / other.norm()) for one, other in zip(ones, others, strict=True))
-
-
-def timed(work: Callable[[], list[Tensor]]) -> tuple[float, list[Tensor]]:
-    """Return CPU seconds and result."""
-    start = time.process_time()
-    result = work()
-    return time.process_time() - start, result
-
-
 def compare(model: Any, samples: Sequence[Sample], sides: Sequence[str], repeats: int) -> dict[str, float]:
     """Time the sides, interleaved; check that they give the gradients of the first."""
-    seconds: dict[str, list[float]] = {side: [] for side in sides}
-    results: dict[str, list[Tensor]] = {}
-    for _, side in itertools.product(range(repeats), sides):
-        spent, results[side] = timed(lambda side=side: gradients(model, samples, side))  # type: ignore[misc]
-        seconds[side].append(spent)
+    work = {side: lambda side=side: gradients(model, samples, side) for side in sides}
+    seconds, results = in_turns(work, repeats)
     tokens = {side: pack(samples, merge=side == "tree").num_tokens for side in ("packed", "tree")}
-    figures = {f"{side}_s": min(values) for side, values in seconds.items()}
+    figures = {f"{side}_s": least for side, least in seconds.items()}
     figures |= {f"{side}_tokens": float(count) for side, count in tokens.items()}
     figures |= {f"{side}_error": relative_error(results[side], results[sides[0]]) for side in sides[1:]}
     figures |= {f"tree_vs_{side}": figures[f"{side}_s"] / figures["tree_s"] for side in sides if side != "tree"}
@@ -158,7 +87,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", help="names of the cases to run; all without")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model = build(args.hidden, args.layers, args.kv_heads)
+    model = random_model(args.hidden, args.layers, VOCAB_SIZE, kv_heads=args.kv_heads, family="Qwen2")
     branch_sides, prompt_sides = ("padded", "packed", "tree"), ("packed", "tree")
     cases = {
         "branches_one_level": (branches(args.mean, 0.6, (16,)), branch_sides),

@@ -22,9 +22,10 @@ from unittest import mock
 
 import numpy as np
 import torch
+from random_models import random_model
+from scored import LOSS, Ids, padded_score, relative_error, samples_of
+from timing import timed
 from torch import Tensor
-from transformers import Qwen3Config, Qwen3ForCausalLM
-from tree_update import LOSS, Ids, padded_score, relative_error, samples_of, timed
 
 from agentrl.seeding import generator
 from agentrl.update.batch import Sample, pack
@@ -32,27 +33,6 @@ from agentrl.update.passes import lean
 from agentrl.update.update import policy_term, score
 
 SIDES = ("padded", "modules", "lean", "lean_merged")
-
-
-def build(args: argparse.Namespace) -> Any:
-    """Return a random model."""
-    config = Qwen3Config(
-        vocab_size=args.vocabulary,
-        hidden_size=args.hidden,
-        intermediate_size=3 * args.hidden,
-        num_hidden_layers=args.layers,
-        num_attention_heads=args.heads,
-        num_key_value_heads=args.kv_heads,
-        head_dim=args.hidden // args.heads,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-        eos_token_id=None,
-        pad_token_id=0,
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return Qwen3ForCausalLM(config)
 
 
 def conversations(groups: int, vocabulary: int) -> list[Sample]:
@@ -107,7 +87,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=default)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    model, samples = build(args), conversations(args.groups, args.vocabulary)
+    model = random_model(args.hidden, args.layers, args.vocabulary, heads=args.heads, kv_heads=args.kv_heads)
+    samples = conversations(args.groups, args.vocabulary)
     assert lean.fits(model)
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     results: dict[str, list[Tensor]] = {}
