@@ -20,6 +20,9 @@ from agentrl.errors import DataError
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
+NUMBERS = ("tokens", "entropy", "logprob", "hindsight", "step_reward")
+"""Optional columns of numbers."""
+
 ROOT = -1
 """Code that stands for what came before the first turn of an episode."""
 
@@ -86,12 +89,16 @@ class TurnTable:
       invalid_N: True where the action could not be parsed or was impossible.
       verdict_N: False where the row says nothing about the policy: it is not scored (NaN) and enters no statistic.
       anchor_N, action_N, next_anchor_N: codes of the state before the turn, the action, the state after; or None.
+      final_anchor_N: code of the state in which the trajectory ended, the same for each of its turns; or None.
+      success_N: True where the trajectory reached its goal, the same for each of its turns; or None.
       group_labels, anchor_labels, action_labels: what the codes stand for.
       parent_N: code of the trajectory that this one was forked from, -1 for none; or None.
       branch_turn_N: first turn that is this trajectory's own; the ones before are the parent's.
       tokens_N: sampled tokens of the turn; or None.
       entropy_N: mean token entropy of the turn, nats; or None.
       logprob_N: mean token log-prob of the turn under the old policy; or None.
+      hindsight_N: the same, given how the episode ended, NaN where nobody asked; or None.
+      step_reward_N: reward of the turn from someone other than the environment, beside ``reward_N``; or None.
       order_N: rows sorted by trajectory, then turn.
       left_N: for each row, how many turns follow it in its trajectory.
       is_sorted: ``order_N`` is the order of the rows.
@@ -106,6 +113,8 @@ class TurnTable:
     anchor_N: IntN | None = None
     action_N: IntN | None = None
     next_anchor_N: IntN | None = None
+    final_anchor_N: IntN | None = None
+    success_N: BoolN | None = None
     group_labels: Sequence[Hashable] = ()
     anchor_labels: Sequence[Hashable] = ()
     action_labels: Sequence[Hashable] = ()
@@ -114,6 +123,8 @@ class TurnTable:
     tokens_N: FloatN | None = None
     entropy_N: FloatN | None = None
     logprob_N: FloatN | None = None
+    hindsight_N: FloatN | None = None
+    step_reward_N: FloatN | None = None
     order_N: IntN
     left_N: IntN
     is_sorted: bool
@@ -129,6 +140,8 @@ class TurnTable:
         anchor: Column | None = None,
         action: Column | None = None,
         next_anchor: Column | None = None,
+        final_anchor: Column | None = None,
+        success: ArrayLike | None = None,
         invalid: ArrayLike | None = None,
         verdict: ArrayLike | None = None,
         parent: Column | None = None,
@@ -136,10 +149,13 @@ class TurnTable:
         tokens: ArrayLike | None = None,
         entropy: ArrayLike | None = None,
         logprob: ArrayLike | None = None,
+        hindsight: ArrayLike | None = None,
+        step_reward: ArrayLike | None = None,
     ) -> Self:
         """Intern and check the columns. All have length N; see the attributes for what each means.
 
-        ``anchor``, ``action`` and ``next_anchor`` may hold None for "unknown", which equals nothing, itself included.
+        ``anchor``, ``action``, ``next_anchor`` and ``final_anchor`` may hold None for "unknown", which equals nothing,
+        itself included.
         ``parent`` holds trajectories (or None for a root) and comes with ``branch_turn``.
 
         Raises:
@@ -153,9 +169,7 @@ class TurnTable:
         given: dict[str, Any] = {name: value for name, value in locals().items() if name != "cls" and value is not None}
         _check_lengths(given)
         size = len(trajectory)
-        numbers: dict[str, Any] = {
-            f"{name}_N": _number(name, given[name]) for name in ("tokens", "entropy", "logprob") if name in given
-        }
+        numbers: dict[str, Any] = {f"{name}_N": _number(name, given[name]) for name in NUMBERS if name in given}
         reward_N = _number("reward", reward)
         turn_N = _whole("turn", turn)
         verdict_N = np.ones(size, dtype=bool) if verdict is None else np.asarray(verdict, dtype=bool)
@@ -176,14 +190,15 @@ class TurnTable:
             verdict_N=verdict_N,
             action_N=action_N,
             action_labels=action_labels,
-            **_states(anchor, next_anchor),
+            success_N=None if success is None else np.asarray(success, dtype=bool),
+            **_states(anchor=anchor, next_anchor=next_anchor, final_anchor=final_anchor),
             **_parents(parent, branch_turn, trajectory_N, trajectory_labels),
             **numbers,
             order_N=order_N,
             left_N=left_N,
             is_sorted=is_sorted,
         )
-        for name in ("group", "parent", "branch_turn"):
+        for name in ("group", "parent", "branch_turn", "success"):
             if name in given:
                 table._check_constant(name, trajectory_labels)
         return table
@@ -360,18 +375,17 @@ def _whole(name: str, values: ArrayLike) -> IntN:
     return number_N.astype(np.int64)
 
 
-def _states(anchor: Column | None, next_anchor: Column | None) -> dict[str, Any]:
-    """Intern the states before and after together, so that equal states have equal codes in both columns."""
-    if anchor is None and next_anchor is None:
+def _states(**columns: Column | None) -> dict[str, Any]:
+    """Intern the columns of states together, so that equal states have equal codes in all of them."""
+    given = {name: column for name, column in columns.items() if column is not None}
+    if not given:
         return {}
-    if next_anchor is None or anchor is None:
-        codes, labels = intern(anchor if anchor is not None else next_anchor if next_anchor is not None else ())
-        return {"anchor_N" if next_anchor is None else "next_anchor_N": codes, "anchor_labels": labels}
-    if isinstance(anchor, np.ndarray) and isinstance(next_anchor, np.ndarray):
-        codes, labels = intern(np.concatenate([anchor, next_anchor]))
+    if all(isinstance(column, np.ndarray) for column in given.values()):
+        codes, labels = intern(np.concatenate(list(given.values())))
     else:
-        codes, labels = intern([*anchor, *next_anchor])
-    return {"anchor_N": codes[: len(anchor)], "next_anchor_N": codes[len(anchor) :], "anchor_labels": labels}
+        codes, labels = intern([state for column in given.values() for state in column])
+    parts = np.split(codes, len(given))
+    return {f"{name}_N": part for name, part in zip(given, parts, strict=True)} | {"anchor_labels": labels}
 
 
 def _layout(trajectory_N: IntN, turn_N: IntN, labels: Sequence[Hashable]) -> tuple[IntN, IntN, bool]:

@@ -36,10 +36,22 @@ ESTIMATORS = {
     "empg": lambda table: credit.empg(table, base=credit.grpo),
     "d3s": lambda table: credit.d3s(table, base=credit.grpo, keep=0.5),
     "unlikeliness": lambda table: credit.grpo(credit.unlikeliness(table)),
+    "goal_returns": credit.goal_returns,
+    "graphgpo": lambda table: credit.graphgpo(table, invalid_penalty=0.1),
+    "g2po": lambda table: credit.g2po(table, invalid_penalty=0.1),
+    "gagpo": lambda table: credit.gagpo(table, lam=0.5),
+    "ecpo": credit.ecpo,
+    "proxmo": credit.proxmo,
+    "success_rate_weight": credit.success_rate_weight,
+    "hindsight_ratios": credit.hindsight_ratios,
+    "hcapo": lambda table: credit.hcapo(table, smoothing=0.5),
+    "igpo": credit.igpo,
+    "igpo-separate": lambda table: credit.igpo(table, norm="separate", gamma=0.9),
 }
 # what they return depends on the order of the rows, or is not 0 where nothing was earned
 ORDERED = {"gigpo-authors", "srgpo", "d3s", "brpo"}
-NOT_RELATIVE = {"discounted_returns", "gigpo-authors", "vineppo", "empg", "d3s", "unlikeliness"}
+NOT_RELATIVE = {"discounted_returns", "gigpo-authors", "vineppo", "empg", "d3s", "unlikeliness", "goal_returns"}
+NOT_RELATIVE |= {"success_rate_weight", "hindsight_ratios"}
 
 
 def random_columns(seed: int, *, groups: int = 3, trajectories: int = 4, turns: int = 6) -> dict[str, Any]:
@@ -57,7 +69,19 @@ def random_columns(seed: int, *, groups: int = 3, trajectories: int = 4, turns: 
                 row += (int(rng.integers(1, 9)), float(rng.random()), -float(rng.random()))
                 for name, value in zip(columns, row, strict=True):
                     columns[name].append(value)
-    return columns
+    return columns | _more(columns, generator(seed, "more"))
+
+
+def _more(columns: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Return the columns of those who ask for more than rewards and states."""
+    count = len(columns["turn"])
+    ends = {name: (f"state {rng.integers(0, 4)}", bool(rng.random() < 0.5)) for name in columns["trajectory"]}
+    return {
+        "final_anchor": [ends[name][0] for name in columns["trajectory"]],
+        "success": [ends[name][1] for name in columns["trajectory"]],
+        "hindsight": (-3.0 * rng.random(count)).tolist(),
+        "step_reward": (rng.random(count) - 0.5).tolist(),
+    }
 
 
 def random_forest(seed: int, *, groups: int = 2, trajectories: int = 5, turns: int = 5) -> dict[str, Any]:
@@ -79,7 +103,8 @@ def random_forest(seed: int, *, groups: int = 2, trajectories: int = 5, turns: i
             branch_turn = int(rng.integers(0, len(whole[parent]) + 1))
         prefix = whole[parent][:branch_turn] if parent else []
         full = [*prefix, *(turn | {"turn": len(prefix) + at} for at, turn in enumerate(own))]
-        whole[name] = [turn | {"trajectory": name, "parent": parent, "branch_turn": branch_turn} for turn in full]
+        end = {key: own[0][key] for key in ("final_anchor", "success")}
+        whole[name] = [turn | end | {"trajectory": name, "parent": parent, "branch_turn": branch_turn} for turn in full]
         forest += whole[name]
     return {key: [turn[key] for turn in forest] for key in [*columns, "parent", "branch_turn"]}
 
