@@ -18,6 +18,9 @@ from agentrl.errors import ConfigError, nearest
 Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches", "second_policy"]
 """What an algorithm may need from a run beyond rewards: columns of turns, a critic, or a sampler that forks."""
 
+Aggregation = Literal["token_mean", "sequence_mean", "episode_mean", "group_mean", "constant"]
+"""How the losses of tokens become one: see `agentrl.losses.token_weights`, which needs torch."""
+
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:
@@ -32,8 +35,9 @@ class LossSettings:
       dual_clip: bound c of the dual clip for negative advantages; None for none.
       detached: weigh log π by the clipped ratio instead of differentiating it.
       keep_high_gradient: keep a bounded gradient above the upper bound.
-      aggregation: what counts the same in an update: a token, a sequence, or (constant) a token whatever its
-        sequence's length, divided by sequences × the longest possible one.
+      aggregation: what counts the same in an update: a token, a sequence, an episode, a group, or (constant) a token
+        whatever its sequence's length, divided by sequences × the longest possible one.
+      divisor: k of the constant aggregation that divides by episodes × k instead; None for that one.
       entropy_advantage: a of A (1 + a z), z the token's entropy z-scored over the iteration; 0 for none.
       token_share: share of the tokens, of largest |A| × entropy, that are trained on.
       kl_coef: weight of the divergence from the reference policy; 0 keeps no reference.
@@ -48,7 +52,7 @@ class LossSettings:
       group_options: its arguments.
 
     Raises:
-      ConfigError: a loss over groups with another aggregation than its own.
+      ConfigError: a loss over groups with another aggregation than its own; a divisor that nothing divides by.
     """
 
     kind: Literal["ppo", "sapo", "rec", "opmd", "asym_re", "mdpo", "hapo", "likelihood"] = "ppo"
@@ -59,7 +63,8 @@ class LossSettings:
     dual_clip: float | None = 3.0
     detached: bool = False
     keep_high_gradient: bool = False
-    aggregation: Literal["token_mean", "sequence_mean", "constant"] = "token_mean"
+    aggregation: Aggregation = "token_mean"
+    divisor: float | None = None
     entropy_advantage: float = 0.0
     token_share: float = 1.0
     kl_coef: float = 0.0
@@ -75,6 +80,10 @@ class LossSettings:
             raise ConfigError(
                 f"loss.aggregation is {self.aggregation!r}, but {self.group_loss} is a loss over groups that weighs "
                 "tokens itself: leave loss.aggregation out"
+            )
+        if self.divisor is not None and self.aggregation != "constant":
+            raise ConfigError(
+                f"loss.divisor is {self.divisor:g}, but loss.aggregation is {self.aggregation!r}: only constant has one"
             )
 
     def override(self, changes: Mapping[str, Any]) -> "LossSettings":

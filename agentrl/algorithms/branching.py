@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from agentrl import credit
 from agentrl.algorithms.base import LossSettings, Need, Recipe
-from agentrl.algorithms.grpo import GRPO
+from agentrl.algorithms.grpo import GroupRelative
 from agentrl.algorithms.transform import Transform
 from agentrl.credit.table import TurnTable
 
@@ -72,7 +72,7 @@ class ARPO(Transform):
         return credit.branch_attribution(table, self.mode, base=self._inner.advantages)
 
 
-class AEPO(GRPO):
+class AEPO(GroupRelative):
     """The update of Agentic Entropy-Balanced Policy Optimization; its rollout needs a sampler that forks."""
 
     name: ClassVar[str] = "aepo"
@@ -84,7 +84,7 @@ class AEPO(GRPO):
     sampler: ClassVar[str] = "aepo"
 
 
-class LATR(GRPO):
+class LATR(GroupRelative):
     """GRPO as Lookahead Tree-Based Rollouts uses it: what is its own is the sampler, which forks inside turns."""
 
     name: ClassVar[str] = "latr"

@@ -3,12 +3,12 @@
 from typing import ClassVar, Literal
 
 from agentrl.algorithms.base import LossSettings
-from agentrl.algorithms.grpo import GRPO, RLOO
+from agentrl.algorithms.grpo import RLOO, GroupRelative
 
 TEST = "tests/agentrl/losses/test_variants.py"
 
 
-class DAPO(GRPO):
+class DAPO(GroupRelative):
     """Decoupled clip and dynamic sampling: dropped groups are replaced, in ten rollouts at most."""
 
     name: ClassVar[str] = "dapo"
@@ -20,7 +20,7 @@ class DAPO(GRPO):
     max_refills: ClassVar[int] = 9
 
 
-class GSPO(GRPO):
+class GSPO(GroupRelative):
     """Group Sequence Policy Optimization. A sequence is an episode (context append) or a turn (window)."""
 
     name: ClassVar[str] = "gspo"
@@ -32,7 +32,7 @@ class GSPO(GRPO):
     )
 
 
-class CISPO(GRPO):
+class CISPO(GroupRelative):
     """Clipped importance-sampling weights: every token keeps a gradient."""
 
     name: ClassVar[str] = "cispo"
@@ -42,21 +42,30 @@ class CISPO(GRPO):
     loss: ClassVar[LossSettings] = LossSettings(clip_low=None, clip_high=0.2, dual_clip=None, detached=True)
 
 
-class SAPO(GRPO):
-    """Soft adaptive policy optimization: a sigmoid gate in place of the clip."""
+class SAPO(GroupRelative):
+    """Soft adaptive policy optimization: a sigmoid gate in place of the clip, and every sequence weighs the same.
+
+    As in the paper (1/|y_i| Σ_t) and in verl ("seq-mean-token-mean"). A sequence is as for `GSPO`.
+    """
 
     name: ClassVar[str] = "sapo"
     title: ClassVar[str] = "GRPO with a soft gate on the ratio"
     paper: ClassVar[str] = "SAPO, arXiv:2511.20347"
     test: ClassVar[str] = TEST
-    loss: ClassVar[LossSettings] = LossSettings(kind="sapo")
+    loss: ClassVar[LossSettings] = LossSettings(kind="sapo", aggregation="sequence_mean")
 
 
 class LOOP(RLOO):
-    """Leave-one-out PPO for agents: clip to [1 / (1 + 0.1), 1 + 0.1]."""
+    """Leave-one-out PPO for agents: clip to [1 / (1 + 0.1), 1 + 0.1], and every episode weighs the same.
+
+    As in its code, whose loss is the mean over the tokens of a rollout, then over rollouts. Differs: it keeps only
+    rollouts of large |A| and stops an iteration that moved too far.
+    """
 
     name: ClassVar[str] = "loop"
     title: ClassVar[str] = "leave-one-out credit with a clip symmetric in the log ratio"
     paper: ClassVar[str] = "LOOP, arXiv:2502.01600"
     test: ClassVar[str] = TEST
-    loss: ClassVar[LossSettings] = LossSettings(clip_low=1.0 - 1.0 / 1.1, clip_high=0.1, dual_clip=None)
+    loss: ClassVar[LossSettings] = LossSettings(
+        clip_low=1.0 - 1.0 / 1.1, clip_high=0.1, dual_clip=None, aggregation="episode_mean"
+    )

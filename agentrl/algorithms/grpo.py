@@ -1,5 +1,6 @@
 """GRPO and its near relatives: every turn of an episode gets the episode's standing in its group."""
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -12,14 +13,8 @@ from agentrl.credit.table import TurnTable
 TEST = "tests/agentrl/credit/test_group_relative.py"
 
 
-class GRPO(Recipe):
-    """Group Relative Policy Optimization; ``scale="none"`` is Dr. GRPO's advantage."""
-
-    name: ClassVar[str] = "grpo"
-    title: ClassVar[str] = "episode return against its group"
-    paper: ClassVar[str] = "DeepSeekMath, arXiv:2402.03300, sec. 4.1.2"
-    test: ClassVar[str] = TEST
-    loss: ClassVar[LossSettings] = LossSettings()
+class GroupRelative(Recipe):
+    """Base of GRPO and of those that differ from it in the loss or the sampler; ``scale="none"`` is Dr. GRPO's."""
 
     scale: Literal["std", "none"] = "std"
     baseline: Literal["mean", "leave_one_out"] = "mean"
@@ -28,6 +23,27 @@ class GRPO(Recipe):
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the episode advantage of each turn."""
         return credit.group_relative(table, scale=self.scale, baseline=self.baseline, weight=self.weight)
+
+
+class GRPO(GroupRelative):
+    """Group Relative Policy Optimization. Its paper and the code that is called so weigh tokens differently.
+
+    ``dialect="verl"``: every token of the update weighs the same, as in verl, verl-agent and most of what is compared
+    under this name, and in what others here are built on. ``dialect="paper"``: every episode weighs the same, 1/G Σ_i
+    1/|o_i| Σ_t (DeepSeekMath, Eq. 3). That lets long failures off lightly (arXiv:2503.20783, arXiv:2606.05597), so it
+    is not the default. Both have PPO's dual clip, which is verl's.
+    """
+
+    name: ClassVar[str] = "grpo"
+    title: ClassVar[str] = "episode return against its group"
+    paper: ClassVar[str] = "DeepSeekMath, arXiv:2402.03300, sec. 4.1.2"
+    test: ClassVar[str] = TEST
+
+    dialect: Literal["verl", "paper"] = "verl"
+
+    def loss_at(self, progress: float) -> LossSettings:
+        """Return the loss with the aggregation of this dialect."""
+        return replace(self.loss, aggregation="episode_mean") if self.dialect == "paper" else self.loss
 
 
 class DrGRPO(Recipe):

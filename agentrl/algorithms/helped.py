@@ -4,12 +4,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from agentrl.algorithms.grpo import GRPO
+from agentrl.algorithms.grpo import GroupRelative
 
 TEST = "tests/agentrl/rollout/test_roll_in.py"
 
 
-class DatasetReset(GRPO):
+class DatasetReset(GroupRelative):
     """Dataset reset: episodes go on from a random prefix of a demonstration.
 
     The demonstration is the environment's plan for the task. Differs from the paper: it has a critic, groups are
@@ -28,7 +28,7 @@ class DatasetReset(GRPO):
         return {"chance": self.chance, "turns": (1, 1_000_000), "guide": "solution"}
 
 
-class RLGF(GRPO):
+class RLGF(GroupRelative):
     """Learning from a guide's feedback, its PPO++: a guide begins some episodes, the policy goes on.
 
     The guide is the environment's demonstrator. Its mixture could not be checked: a half and up to eight turns are our
@@ -49,7 +49,7 @@ class RLGF(GRPO):
         return {"chance": self.chance, "turns": (1, self.most_turns), "guide": "expert"}
 
 
-class ScafGRPO(GRPO):
+class ScafGRPO(GroupRelative):
     """Scaffolded GRPO: a group that only fails tries again with hints; the first iterations have none."""
 
     name: ClassVar[str] = "scaf_grpo"

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from agentrl import credit
 from agentrl.algorithms.base import LossSettings, Need, Recipe
-from agentrl.algorithms.grpo import GRPO, DrGRPO
+from agentrl.algorithms.grpo import DrGRPO, GroupRelative
 from agentrl.credit.table import TurnTable
 
 
@@ -33,7 +33,7 @@ class Thinkless(DrGRPO):
         return replace(self.loss, decision_coef=self.decision_weight)
 
 
-class MDPO(GRPO):
+class MDPO(GroupRelative):
     """Mirror descent: no clip, but the divergence from the iteration's first policy over a step size that falls.
 
     It matters from an iteration's second update on: the paper makes 10 (``update.minibatches`` times

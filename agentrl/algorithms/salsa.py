@@ -5,10 +5,10 @@ from typing import ClassVar
 from pydantic import Field
 
 from agentrl.algorithms.base import LossSettings, Need
-from agentrl.algorithms.grpo import GRPO
+from agentrl.algorithms.grpo import GroupRelative
 
 
-class SALSA(GRPO):
+class SALSA(GroupRelative):
     """Soup-based alignment: the divergence is from the average of two supervised policies.
 
     The run starts from one of them, ``policy.path`` or its own warm start; ``other`` is the folder of another one of

@@ -3,7 +3,7 @@
 Axis suffix: ``_L`` tokens of a packed batch.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from torch import Tensor
 from agentrl.errors import ConfigError, check_choice
 from agentrl.losses.ratio import segment_sum, whole
 
-Aggregation = Literal["token_mean", "sequence_mean", "group_mean", "constant"]
+Aggregation = Literal["token_mean", "sequence_mean", "episode_mean", "group_mean", "constant"]
 
 
 def token_weights(
@@ -20,6 +20,7 @@ def token_weights(
     mode: Aggregation = "token_mean",
     denominator: float | Tensor | None = None,
     sequence_index: Tensor | None = None,
+    episode_index: Tensor | None = None,
     group_index: Tensor | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
@@ -28,36 +29,40 @@ def token_weights(
     Over the whole batch of an update, with M tokens in the mask:
 
         token_mean      1 / M                                  every token counts the same (DAPO, arXiv:2503.14476)
-        sequence_mean   1 / (tokens of its sequence × sequences)      every sequence counts the same (GRPO, GSPO)
+        sequence_mean   1 / (tokens of its sequence × sequences)      every sequence counts the same (GSPO, SAPO)
+        episode_mean    1 / (tokens of its episode × episodes)        every episode counts the same (GRPO's paper, LOOP)
         group_mean      1 / (tokens of its group × groups)            every task counts the same
         constant        1 / denominator                        length does not count (Dr. GRPO, arXiv:2503.20783)
 
+    A sequence is what the model reads at once: an episode, or one of its turns. With episodes × k for denominator,
+    "constant" is the normaliser 1/k of AsyncWebRL (arXiv:2606.05597, k = 10 turns).
+
     Compute the weights once per update and cut them with the batch: the sum of the micro-batches' losses, and of their
-    gradients, then does not depend on the cut. Or give ``denominator`` (tokens, sequences, or groups of the whole
-    batch) to compute them per micro-batch; a sequence, for "group_mean" a group, must then not be cut itself.
+    gradients, then does not depend on the cut. Or give ``denominator`` (tokens, sequences, episodes or groups
+    of the whole batch) to compute them per micro-batch; what is averaged over must then not be cut itself.
 
     Args:
-      mask: bool, tokens that count; the others get weight 0. Sequences and groups without any do not count.
+      mask: bool, tokens that count; the others get weight 0. Sequences, episodes, groups without any do not count.
       mode: see above.
       denominator: the count to divide by; None for the one of this batch. Required for "constant".
-      sequence_index: int64 sequence of each token, for "sequence_mean".
-      group_index: int64 group of each token, for "group_mean".
+      sequence_index, episode_index, group_index: int64 number of each token's, for the mean over them.
       dtype: of the weights.
 
     Raises:
       ConfigError: unknown mode, a missing index or denominator, or a denominator that is not positive.
     """
-    check_choice("aggregation mode", mode, ("token_mean", "sequence_mean", "group_mean", "constant"))
+    check_choice("aggregation mode", mode, get_args(Aggregation))
     if denominator is not None and denominator <= 0:
         raise ConfigError(
-            f"denominator is {float(denominator)}: it counts tokens, sequences or groups, so it is positive"
+            f"denominator is {float(denominator)}: it counts tokens, sequences, episodes or groups, so it is positive"
         )
     weight_L = mask.to(dtype)
     if mode in ("token_mean", "constant"):
         if mode == "constant" and denominator is None:
             raise ConfigError("mode 'constant' needs denominator, for example sequences × most tokens of one")
         return weight_L / (weight_L.sum().clamp(min=1.0) if denominator is None else denominator)
-    name, index_L = ("sequence", sequence_index) if mode == "sequence_mean" else ("group", group_index)
+    name = mode.removesuffix("_mean")
+    index_L = {"sequence": sequence_index, "episode": episode_index, "group": group_index}[name]
     if index_L is None:
         raise ConfigError(f"mode {mode!r} needs {name}_index: the {name} number of each token")
     within_L = weight_L / segment_sum(weight_L, index_L, mask).clamp(min=1.0)
@@ -72,6 +77,7 @@ def aggregate(
     mode: Aggregation = "token_mean",
     denominator: float | Tensor | None = None,
     sequence_index: Tensor | None = None,
+    episode_index: Tensor | None = None,
     group_index: Tensor | None = None,
 ) -> Tensor:
     """Reduce a loss per token to a 0-d tensor: Σ `token_weights` · loss.
@@ -84,6 +90,7 @@ def aggregate(
         mode=mode,
         denominator=denominator,
         sequence_index=sequence_index,
+        episode_index=episode_index,
         group_index=group_index,
         dtype=losses.dtype,
     )

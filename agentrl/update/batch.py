@@ -30,6 +30,7 @@ class Sample:
       group: of the episode.
       trajectory: id of the episode.
       uncertainty_L: how uncertain the policy was of each token, -1 to 1; None where no loss asks for it.
+      weight: of each scored token in the loss of its minibatch, see `agentrl.update.weights`.
     """
 
     sequence: TokenSequence
@@ -39,6 +40,7 @@ class Sample:
     group: str = ""
     trajectory: str = ""
     uncertainty_L: NDArray[np.float32] | None = None
+    weight: float = 1.0
 
     def __len__(self) -> int:
         return len(self.sequence)
@@ -116,6 +118,7 @@ class Batch:
       sequence_A: number of the sequence in the batch.
       row_A: number of the turn in the turn table.
       uncertainty_A: float32, 0 where no loss asks for it.
+      weight_A: of the token's loss in the total, float64.
     """
 
     ids_L: Tensor
@@ -132,6 +135,7 @@ class Batch:
     sequence_A: Tensor
     row_A: Tensor
     uncertainty_A: Tensor
+    weight_A: Tensor
 
     def of_questions(self, at: slice) -> Tensor:
         """Return the index of the scored tokens that some of the distinct ones are."""
@@ -139,8 +143,9 @@ class Batch:
 
     def scored(self, at_A: Tensor | slice) -> "Batch":
         """Return the batch with only some of its scored tokens."""
-        columns = ("question_A", "at_A", "advantages_A", "old_logprobs_A", "behavior_logprobs_A", "sequence_A", "row_A")
-        return replace(self, **{name: getattr(self, name)[at_A] for name in (*columns, "uncertainty_A")})
+        columns: tuple[str, ...] = ("question_A", "at_A", "advantages_A", "old_logprobs_A", "behavior_logprobs_A")
+        columns += ("sequence_A", "row_A", "uncertainty_A", "weight_A")
+        return replace(self, **{name: getattr(self, name)[at_A] for name in columns})
 
     @property
     def num_tokens(self) -> int:
@@ -188,6 +193,7 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
         sequence_A=tensor(np.repeat(np.arange(len(lengths)), lengths)[at]),
         row_A=tensor(rows[at]),
         uncertainty_A=tensor(np.concatenate(marks)[at]),
+        weight_A=tensor(np.repeat([sample.weight for sample in samples], lengths)[at]),
     )
 
 

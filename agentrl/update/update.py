@@ -11,7 +11,7 @@ from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.errors import MismatchError
-from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs, token_weights
+from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
 from agentrl.update.dealing import exchange, mini_batches, own_share, worth_keeping
@@ -22,6 +22,7 @@ from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.passes.forward import hidden_states
 from agentrl.update.settings import Precision, UpdateSettings
 from agentrl.update.shaping import shape_tokens
+from agentrl.update.weights import weigh_samples
 
 EXTREMES: dict[str, Callable[..., float]] = {"ratio_max": max, "ratio_min": min}
 """Metrics that are not averaged over tokens."""
@@ -102,7 +103,7 @@ class Updater:
 
         Every process must call it, with or without samples, and with the same state of ``rng``: minibatches are dealt
         over all processes, and do not depend on their number. Each update is normalised by what its minibatch holds
-        (scored tokens, or sequences), so that the result does not depend on how it was cut. The
+        (scored tokens, sequences, episodes or groups), so that the result does not depend on how it was cut. The
         first minibatch meets the weights that sampled it, so there the log-probs of engine and trainer are compared.
 
         Raises:
@@ -121,17 +122,12 @@ class Updater:
             for minibatch in mini_batches(
                 samples, self.config.minibatches, rng, keep_groups=keeps_groups or over_groups
             ):
-                tokens, sequences = float(sum(sample.num_scored for sample in minibatch)), float(len(minibatch))
-                if tokens == 0:
+                if not minibatch:
                     continue
-                share = own_share(minibatch)
+                share = own_share(weigh_samples(minibatch, self.loss, self.most_tokens))
                 if over_groups:
                     share = self._weigh_groups(share)
-                denominators = {"token_mean": tokens, "sequence_mean": sequences}
-                denominator = denominators.get(self.loss.aggregation, sequences * self.most_tokens)
-                own = [
-                    self._backward(batch, denominator, totals, compare=not norms) for _, batch in self._batches(share)
-                ]
+                own = [self._backward(batch, totals, compare=not norms) for _, batch in self._batches(share)]
                 check_finite("loss", distributed.all_sum([sum(own)])[0], f" in update {len(norms) + 1}")
                 if not norms:
                     self._check_mismatch(totals)
@@ -163,7 +159,7 @@ class Updater:
         for part in micro_batches(samples, self.config.token_budget, merge=merge):
             yield part, pack(part, self.device, merge=merge)
 
-    def _backward(self, batch: Batch, denominator: float, totals: dict[str, float], *, compare: bool) -> float:
+    def _backward(self, batch: Batch, totals: dict[str, float], *, compare: bool) -> float:
         """Add the gradient of this part of a minibatch, and return its loss.
 
         Its sums are added to ``totals``, with ``compare`` MISMATCH too.
@@ -173,13 +169,7 @@ class Updater:
             with torch.no_grad():
                 ref_logprobs_A, _ = self._score(self.reference, batch)
         hidden_QH = hidden_states(self.model, batch.ids_L, batch.packing, batch.before_Q, self.config.dtype)
-        weight_A = token_weights(
-            torch.ones_like(batch.at_A, dtype=torch.bool),
-            mode=self.loss.aggregation,
-            denominator=denominator,
-            sequence_index=batch.sequence_A,
-            dtype=torch.promote_types(hidden_QH.dtype, torch.float32),
-        )
+        weight_A = batch.weight_A.to(torch.promote_types(hidden_QH.dtype, torch.float32))
 
         def loss(logprobs_A: Tensor, entropies_A: Tensor, at_A: Tensor | slice) -> Tensor:
             ref_A = None if ref_logprobs_A is None else ref_logprobs_A[at_A]

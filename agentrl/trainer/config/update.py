@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from agentrl.algorithms.base import Aggregation
 from agentrl.trainer.config.section import Section, fields_of
 from agentrl.update.settings import CriticSettings, Precision, UpdateSettings
 
@@ -26,7 +27,8 @@ class LossConfig(Section):
     """Policy loss; null keys take the algorithm's defaults."""
 
     ratio_level: Literal["token", "turn", "sequence"] | None = None
-    aggregation: Literal["token_mean", "sequence_mean", "constant"] | None = None
+    aggregation: Aggregation | None = None
+    divisor: float | None = Field(None, gt=0, description="k of aggregation constant that divides by episodes × k")
     clip_low: float | None = Field(None, ge=0)
     clip_high: float | None = Field(None, ge=0)
     dual_clip: float | None = Field(None, gt=1)

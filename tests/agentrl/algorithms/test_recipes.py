@@ -119,7 +119,10 @@ def test_default_of_gigpo_is_the_papers() -> None:
         ({"name": "gigpo", "gama": 1}, "algorithm gigpo has no option 'gama'; did you mean 'gamma'?"),
         ({"name": "gigpo", "gamma": -1}, "algorithm.gamma: input should be greater than or equal to 0, got -1"),
         ({"name": "grpo", "scale": "stdd"}, "algorithm.scale: input should be 'std' or 'none', got 'stdd'"),
-        ({"name": "grpo", "gamma": 0.9}, "algorithm grpo has no option 'gamma'; there are baseline, scale, weight"),
+        (
+            {"name": "grpo", "gamma": 0.9},
+            "algorithm grpo has no option 'gamma'; there are baseline, dialect, scale, weight",
+        ),
     ],
 )
 def test_bad_options(options: dict[str, Any], message: str) -> None:

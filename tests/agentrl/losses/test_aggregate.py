@@ -9,6 +9,7 @@ from agentrl.losses import aggregate, decision_weights, token_weights
 LOSS = torch.tensor([1.0, 2.0, 3.0, 4.0, torch.nan, 6.0])
 MASK = torch.tensor([True, True, True, True, False, True])
 SEQUENCE = torch.tensor([0, 0, 0, 1, 1, 2])
+EPISODE = torch.tensor([0, 0, 0, 0, 1, 2])
 GROUP = torch.tensor([0, 0, 0, 0, 0, 1])
 
 
@@ -19,6 +20,7 @@ GROUP = torch.tensor([0, 0, 0, 0, 0, 1])
         ({"denominator": 10}, 1.6),
         ({"mode": "sequence_mean", "sequence_index": SEQUENCE}, (2 + 4 + 6) / 3),
         ({"mode": "sequence_mean", "sequence_index": SEQUENCE, "denominator": 6}, (2 + 4 + 6) / 6),
+        ({"mode": "episode_mean", "episode_index": EPISODE}, (10 / 4 + 6) / 2),
         ({"mode": "group_mean", "group_index": GROUP}, (10 / 4 + 6) / 2),
         ({"mode": "constant", "denominator": 8}, 2.0),
     ],

@@ -195,14 +195,22 @@ def test_aggregation_by_hand(model: Any, batch: list[Sample]) -> None:
     for sample in batch:
         advantages_A = torch.as_tensor(sample.advantages_L[np.isfinite(sample.advantages_L)]).float()
         terms.append(-advantages_A * logprobs_by_hand(model, sample)[0])
+    names = [("a", "x"), ("b", "x"), ("a", "x"), ("c", "y")]  # the first and the third are turns of one episode
+    batch = [replace(s, trajectory=name, group=group) for s, (name, group) in zip(batch, names, strict=True)]
+    means = [part.mean() for part in (torch.cat([terms[0], terms[2]]), terms[1], terms[3], torch.cat(terms[:3]))]
     expected = {
         "token_mean": torch.cat(terms).mean(),
         "sequence_mean": torch.stack([term.mean() for term in terms]).mean(),
+        "episode_mean": torch.stack(means[:3]).mean(),
+        "group_mean": torch.stack(means[2:]).mean(),
         "constant": torch.cat(terms).sum() / (len(terms) * 7),
+        "constant by turns": torch.cat(terms).sum() / (3 * 10),
     }
     for aggregation, total in expected.items():
         recorder = Recorder(model)
-        loss = replace(PLAIN, aggregation=aggregation)
+        loss = LossSettings(
+            dual_clip=None, aggregation=aggregation.split()[0], divisor=10 if " " in aggregation else None
+        )
         updater = Updater(model, None, recorder, UpdateSettings(minibatches=1, token_budget=20), loss, most_tokens=7)
         updater.run(batch, lr=0.1, rng=seeding.generator(0, "deal"))
         gradient = torch.autograd.grad(total, list(model.parameters()), retain_graph=True)
