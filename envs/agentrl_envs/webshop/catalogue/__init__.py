@@ -1,0 +1,1 @@
+"""The catalogue of our own: endless believable products by seed, and goals that need search, comparison and choice."""
