@@ -1,4 +1,7 @@
-"""Token sequences that begin alike, merged into a trie: every token that has the same past is kept once.
+"""Token sequences that begin alike, merged into a trie: tokens that have the same past are kept once.
+
+A fork costs the pass a few kernels a layer whatever it saves, so that one which saves little can be left out: then its
+branches begin a little further up, and the tokens in between are there once for each.
 
 Axis suffixes: ``_L`` tokens of one sequence, ``_U`` unique tokens, in the order of a depth-first walk.
 """
@@ -51,12 +54,12 @@ class Trie:
     parts: tuple[Part, ...]
 
     @classmethod
-    def of(cls, sequences: Sequence[Ids]) -> "Trie":
-        """Merge token id sequences; linear in the tokens but for the sorting."""
+    def of(cls, sequences: Sequence[Ids], least_saved: int = 1) -> "Trie":
+        """Merge token id sequences, with forks that save ``least_saved`` tokens; linear but for the sorting."""
         order = lexicographic(sequences)
         walk = _Walk(sum(map(len, sequences)))
         nodes: list[IntN] = [np.empty(0, np.int64)] * len(sequences)
-        shared = _shared_with_previous(sequences, order)
+        shared = _shared_with_previous(sequences, order, least_saved)
         for number, depth in zip(order, shared, strict=True):
             nodes[number] = walk.add(depth, len(sequences[number]))
         fresh = [np.arange(depth, len(sequences[number])) for number, depth in zip(order, shared, strict=True)]
@@ -120,12 +123,37 @@ def common_prefix(one_L: Ids, other_L: Ids) -> int:
     return first if size and differs_L[first] else size
 
 
-def _shared_with_previous(sequences: Sequence[Ids], order: Sequence[int]) -> list[int]:
-    pairs = itertools.pairwise(order)
-    return [0] * bool(order) + [common_prefix(sequences[one], sequences[other]) for one, other in pairs]
-
-
-def num_unique(sequences: Sequence[Ids]) -> int:
+def num_unique(sequences: Sequence[Ids], least_saved: int = 1) -> int:
     """Return the number of tokens that remain when the sequences are merged."""
     order = lexicographic(sequences)
-    return sum(map(len, sequences)) - sum(_shared_with_previous(sequences, order))
+    return sum(map(len, sequences)) - sum(_shared_with_previous(sequences, order, least_saved))
+
+
+def _shared_with_previous(sequences: Sequence[Ids], order: Sequence[int], least_saved: int) -> list[int]:
+    """Return how many tokens each sequence, in this order, has in common with the one before and is to share with it.
+
+    Sequences that leave the path after the same token do so at one fork; it saves as many tokens for each of them as
+    it lies below the next fork further up. Where that is less than ``least_saved`` in all, they leave further up. What
+    goes on from the end of the one before needs no fork.
+    """
+    depths = [0] * bool(order)
+    depths += [common_prefix(sequences[one], sequences[other]) for one, other in itertools.pairwise(order)]
+    forks: list[tuple[int, list[int]]] = [(0, [])]  # (depth, who leaves there) of those on the path, going down
+    for at, depth in enumerate([*depths, 0]):
+        while forks[-1][0] > depth:
+            deepest, members = forks.pop()
+            above = max(depth, forks[-1][0])
+            if (deepest - above) * len(members) < least_saved:
+                for member in members:
+                    depths[member] = above
+                _leave_at(forks, above, members)
+        if at < len(depths) and depth < len(sequences[order[at - 1]]):
+            _leave_at(forks, depth, [at])
+    return depths
+
+
+def _leave_at(forks: list[tuple[int, list[int]]], depth: int, members: list[int]) -> None:
+    """Let sequences leave the path after ``depth`` tokens; no fork lies deeper."""
+    if forks[-1][0] < depth:
+        forks.append((depth, []))
+    forks[-1][1].extend(members)

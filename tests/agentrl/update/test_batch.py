@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agentrl import seeding
+from agentrl.update import batch as batches
 from agentrl.update.batch import Sample, micro_batches, pack, spread, worth_merging
 from agentrl.update.dealing import mini_batches
 from tests.agentrl.update.samples import NAN, samples, sequence, trajectory
+
+
+@pytest.fixture(autouse=True)
+def every_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merge whatever small samples share."""
+    monkeypatch.setattr(batches, "LEAST_SAVED", 1)
 
 
 def test_spread_gives_tokens_the_advantage_of_their_turn() -> None:
@@ -104,6 +111,17 @@ def test_merged_micro_batches_count_what_is_shared_once(members: list[tuple[int,
         assert pack([*part, after[0]], merge=True).num_tokens > budget, "no part could have taken another one"
     flat = [int(sample.sequence.ids_L[0]) for part in parts for sample in part]
     assert flat == sorted(flat), "trees come one after the other"
+
+
+@settings(deadline=None)
+@given(PREFIXES, st.integers(1, 120), st.integers(2, 16))
+def test_merged_micro_batches_keep_to_the_budget_with_forks_left_out(
+    members: list[tuple[int, int, int]], budget: int, least_saved: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "LEAST_SAVED", least_saved)
+        for part in micro_batches(of_trees(members), budget, merge=True):
+            assert len(part) == 1 or pack(part, merge=True).num_tokens <= budget
 
 
 def test_merging_is_for_what_saves_enough() -> None:

@@ -16,6 +16,7 @@ from agentrl import seeding
 from agentrl.algorithms.base import LossSettings
 from agentrl.losses import token_weights
 from agentrl.types import TokenSequence
+from agentrl.update import batch
 from agentrl.update.batch import Sample, pack
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.passes import flex
@@ -30,6 +31,12 @@ from tests.agentrl.engines.tiny import FAMILIES, build
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), max_size=9).map(
     lambda lists: [np.array(ids, np.int32) for ids in lists]
 )
+
+
+@pytest.fixture(autouse=True)
+def every_fork(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merge whatever small samples share."""
+    monkeypatch.setattr(batch, "LEAST_SAVED", 1)
 
 
 def array(*ids: int) -> NDArray[np.int32]:
@@ -94,6 +101,35 @@ def covered(trie: Trie) -> NDArray[np.int64]:
         assert part.first_key < part.last_key <= part.first_query < part.last_query
         count[slice(*part[2:]), slice(*part[:2])] += 1
     return count
+
+
+def test_forks_that_save_little_are_left_out_by_hand() -> None:
+    sequences = [array(1, 2, 3, 4, 5), array(1, 2, 3, 4, 6), array(1, 2, 3, 7), array(1, 2, 3, 8), array(1, 2, 3)]
+    trie = Trie.of(sequences, 2)  # below token 4 one token is saved once: its branch begins below 3, where three do
+    assert trie.ids_U.tolist() == [1, 2, 3, 4, 5, 4, 6, 7, 8]
+    assert sorted(trie.parts) == [(0, 3, 5, 9)]
+    assert num_unique(sequences, 2) == num_unique(sequences, 9) == 9
+    assert num_unique(sequences, 10) == 21 - 3, "a sequence that goes on from the end of another needs no fork"
+
+
+@settings(deadline=None)
+@given(SEQUENCES, st.integers(1, 12))
+def test_with_forks_left_out_every_token_sees_its_past_once(
+    sequences: list[NDArray[np.int32]], least_saved: int
+) -> None:
+    trie = Trie.of(sequences, least_saved)
+    size = len(trie.ids_U)
+    assert len(trie.depths_U) == sum(trie.runs) == num_unique(sequences, least_saved) == size
+    assert sum(map(len, sequences)) >= size >= num_unique(sequences)
+    mask = np.zeros((size, size), np.int64)
+    for ids, nodes in zip(sequences, trie.nodes, strict=True):
+        assert trie.ids_U[nodes].tolist() == ids.tolist()
+        assert trie.depths_U[nodes].tolist() == list(range(len(ids)))
+        mask[np.ix_(nodes, nodes)] = np.tri(len(nodes), dtype=np.int64)
+    q, k = np.mgrid[:size, :size]
+    np.testing.assert_array_equal((k <= q) & (q < trie.ends_U[None, :]), mask)
+    np.testing.assert_array_equal(covered(trie), mask)
+    assert not (trie.parts and least_saved > sum(map(len, sequences)))
 
 
 def test_common_prefix() -> None:
@@ -273,6 +309,16 @@ def test_the_update_is_the_padded_one(loss: LossSettings, seed: int) -> None:
     expected = padded_gradients(model, samples, loss)
     assert relative_error(merged_gradients(model, samples, loss), expected) < 1e-5
     assert relative_error(merged_gradients(model, samples, loss, token_budget=90), expected) < 1e-5
+
+
+@pytest.mark.parametrize("least_saved", [4, 16])
+def test_the_update_is_the_padded_one_with_forks_left_out(least_saved: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, samples = build("qwen2", num_kv_heads=2), random_samples(1, trees=4)
+    whole = pack(samples, merge=True)
+    monkeypatch.setattr(batch, "LEAST_SAVED", least_saved)
+    few = pack(samples, merge=True)
+    assert 0 < len(few.packing.parts) < len(whole.packing.parts) and few.num_tokens > whole.num_tokens
+    assert relative_error(merged_gradients(model, samples, CLIPPED), padded_gradients(model, samples, CLIPPED)) < 1e-5
 
 
 def test_recomputed_log_probs_come_back_to_their_tokens() -> None:
