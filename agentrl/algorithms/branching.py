@@ -9,6 +9,7 @@ from agentrl import credit
 from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.algorithms.grpo import GroupRelative
 from agentrl.algorithms.transform import Transform
+from agentrl.credit.group_relative import Weight
 from agentrl.credit.table import TurnTable
 
 BRANCHES: frozenset[Need] = frozenset({"branches"})
@@ -35,7 +36,7 @@ class TreeGRPO(Recipe):
 
 
 class TreePO(Recipe):
-    """TreePO."""
+    """TreePO, with its code's whitening over tokens and up to ten rollouts to replace groups of equal returns."""
 
     name: ClassVar[str] = "treepo"
     title: ClassVar[str] = "episode return against every subtree that it is a leaf of"
@@ -45,10 +46,11 @@ class TreePO(Recipe):
     needs: ClassVar[frozenset[Need]] = BRANCHES
     sampler: ClassVar[str] = "treepo"
     filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "dynamic_sampling"
+    max_refills: ClassVar[int] = 9
 
     variant: Literal["average", "size_weighted", "segment"] = "average"
     levels: Literal["turn", "branch"] = "turn"
-    whiten: bool = True
+    whiten: Weight | None = "token"
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the advantage of each turn."""

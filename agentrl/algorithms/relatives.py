@@ -59,7 +59,8 @@ class MDPO(GroupRelative):
 class HAPO(Recipe):
     """Heterogeneous adaptive policy optimization, without its adaptive temperature.
 
-    That one would draw every token at a temperature of its own: samples and log-probs know one for all.
+    That one would draw every token at a temperature of its own: samples and log-probs know one for all. Groups of
+    equal returns are replaced, in up to 16 rollouts as in its scripts.
     """
 
     name: ClassVar[str] = "hapo"
@@ -69,6 +70,7 @@ class HAPO(Recipe):
     loss: ClassVar[LossSettings] = LossSettings(kind="hapo")
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy"})
     filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "dynamic_sampling"
+    max_refills: ClassVar[int] = 15
 
     pivot: float = Field(0.8, ge=0, le=1)
     redistribution: float = Field(1.0, ge=0, le=1)

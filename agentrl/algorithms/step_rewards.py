@@ -11,8 +11,21 @@ from agentrl.algorithms.base import LossSettings, Recipe
 from agentrl.credit.table import TurnTable
 
 
+def apart(table: TurnTable) -> tuple[TurnTable, NDArray[np.float64]]:
+    """Return the table with the outcomes alone for rewards, and the reward of each step.
+
+    Steps have a column of their own where someone rewards them. A world that rewards all in one column gives the
+    outcome with the last turn: what it gives before is of steps.
+    """
+    if table.step_reward_N is not None:
+        return table, table.step_reward_N
+    is_last_N = table.left_N == 0
+    outcome = table.with_reward(np.where(is_last_N, table.reward_N, 0.0))
+    return outcome, np.where(is_last_N, 0.0, table.reward_N)
+
+
 class SRGPO(Recipe):
-    """Step Reward Group Policy Optimization. The reward of a turn is its step reward, less the price of a mistake."""
+    """Step Reward Group Policy Optimization: outcome and step rewards apart, as in its code (see `apart`)."""
 
     name: ClassVar[str] = "srgpo"
     title: ClassVar[str] = "episode return, plus the turn's reward against random other turns"
@@ -28,14 +41,12 @@ class SRGPO(Recipe):
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the joint advantage of each turn."""
-        priced = table.with_reward(table.reward_N - self.invalid_penalty * table.invalid_N)
-        return credit.srgpo(
-            priced, seed=self.seed, group_size=self.group_size, within=self.within, step_weight=self.step_weight
-        )
+        outcome, step_N = apart(table)
+        return credit.srgpo(outcome, step_reward=step_N, **self.model_dump())
 
 
 class MTGRPO(Recipe):
-    """Multi-turn GRPO: the last turn's reward is the outcome, those before it are turn rewards.
+    """Multi-turn GRPO: outcome and turn rewards apart (see `apart`).
 
     An invalid action costs ``invalid_penalty`` of its turn's reward, which the paper does not have. Where only the end
     is rewarded and nothing is priced, this is GRPO.
@@ -52,7 +63,6 @@ class MTGRPO(Recipe):
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the outcome and turn advantage of each turn."""
-        is_last_N = table.left_N == 0
-        outcome = table.with_reward(np.where(is_last_N, table.reward_N, 0.0))
-        turn_N = np.where(is_last_N, 0.0, table.reward_N) - self.invalid_penalty * table.invalid_N
-        return credit.mt_grpo(outcome, turn_reward=turn_N, turn_weight=self.turn_weight, gamma=self.gamma)
+        outcome, turn_N = apart(table)
+        priced_N = turn_N - self.invalid_penalty * table.invalid_N
+        return credit.mt_grpo(outcome, turn_reward=priced_N, turn_weight=self.turn_weight, gamma=self.gamma)

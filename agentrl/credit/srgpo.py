@@ -7,8 +7,9 @@ from typing import Literal
 
 import numpy as np
 
-from agentrl.credit.group_relative import Weight, group_relative
+from agentrl.credit.group_relative import Weight, row_weights
 from agentrl.credit.normalise import Scale, normalise
+from agentrl.credit.returns import episode_returns
 from agentrl.credit.segments import FloatN, IntN, order_by, pair
 from agentrl.credit.table import TurnTable, base_advantages, scored_rows
 from agentrl.errors import ConfigError, check_choice
@@ -21,6 +22,7 @@ def srgpo(
     *,
     seed: int,
     step_reward: FloatN | None = None,
+    invalid_penalty: float = 0.0,
     group_size: int | None = 16,
     within: Literal["batch", "group"] = "batch",
     step_weight: float = 0.5,
@@ -30,15 +32,20 @@ def srgpo(
 ) -> FloatN:
     """Episode advantage plus the step reward against random other turns, A = Aᴱ + ω Aˢ.
 
-    All turns are shuffled and cut into groups of ``group_size``; Aˢ is the z-score of the step reward in such a group.
-    No states need to match, but step rewards must mean the same everywhere. The last group may be smaller; one alone
-    gets 0. Paper: SRGPO (SeeNav-Agent), arXiv:2512.02631. Differs from its code: ``within="group"`` really samples
-    inside the task's group (there a later branch overrides it).
+    Aᴱ is the group's z-score of the outcome, the rewards of the episode added up. All turns are shuffled and cut into
+    groups of ``group_size``; Aˢ is the z-score of the step reward in such a group. No states need to match, but step
+    rewards must mean the same everywhere. The last group may be smaller; one alone gets 0. An invalid action costs its
+    own turn ``invalid_penalty``, of the outcome as that turn sees it and of its step reward; other turns of the episode
+    see the outcome whole.
+
+    Paper: SRGPO (SeeNav-Agent), arXiv:2512.02631, as in its public code. Differs from that: ``within="group"`` really
+    samples inside the task's group (there a later branch overrides it), and a group of one turn gets 0.
 
     Args:
-      table: turns; their rewards make the episode return.
+      table: turns; their rewards make the outcome.
       seed: of the shuffle.
-      step_reward: verifiable reward of each turn, shape (N,); None for the column ``reward``.
+      step_reward: verifiable reward of each turn, shape (N,), not part of the outcome; None for the rewards themselves.
+      invalid_penalty: reward units, see above.
       group_size: turns per random group; None for all.
       within: draw a random group from the whole batch, or from one group.
       step_weight: ω.
@@ -52,8 +59,12 @@ def srgpo(
     step_N = base_advantages(table, table.reward_N if step_reward is None else step_reward)
     pool_N = table.group_N if within == "group" else np.zeros(len(table), dtype=np.int64)
     key_N, count = _random_groups(pool_N, group_size or max(1, len(table)), seed)
-    episode_N = group_relative(table, scale=scale, weight=weight, eps=eps)
-    return episode_N + step_weight * normalise(step_N, key_N, count, scale=scale, eps=eps)
+    price_N = invalid_penalty * table.invalid_N
+    outcome_N = episode_returns(table)[table.trajectory_N] - price_N
+    episode_N = normalise(
+        outcome_N, table.group_N, table.num_groups, weight_I=row_weights(table, weight), scale=scale, eps=eps
+    )
+    return episode_N + step_weight * normalise(step_N - price_N, key_N, count, scale=scale, eps=eps)
 
 
 def _random_groups(pool_N: IntN, size: int, seed: int) -> tuple[IntN, int]:

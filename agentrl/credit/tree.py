@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from agentrl.credit.forest import nodes, trees
+from agentrl.credit.group_relative import Weight, row_weights
 from agentrl.credit.normalise import Moments, Scale, normalise
 from agentrl.credit.returns import episode_returns
 from agentrl.credit.segments import FloatN, pair, sums
@@ -48,7 +49,7 @@ def treepo(
     *,
     variant: Literal["average", "size_weighted", "segment"] = "average",
     levels: Literal["turn", "branch"] = "turn",
-    whiten: bool = True,
+    whiten: Weight | None = "token",
     eps: float = 1e-8,
 ) -> FloatN:
     """Compare a trajectory with every subtree that it is a leaf of. Paper: TreePO, arXiv:2508.17445.
@@ -58,8 +59,15 @@ def treepo(
         segment        A at a turn = V(its node) - V(the node before), V = mean return of the leaves below
 
     Subtree 0 is the group. Differs from the paper: a segment, there 512 tokens, is a turn here. ``levels="branch"``
-    counts a subtree once, where it begins, and not again at each turn until the next branch. ``whiten`` normalises
-    over all turns of the batch at the end, as the code does.
+    counts a subtree once, where it begins, and not again at each turn until the next branch.
+
+    ``whiten`` says what counts once in the batch's mean and standard deviation that A is normalised by at the end: a
+    token (the code's masked tokens, those that branches share once for each; needs the column ``tokens``), a turn or a
+    trajectory; None leaves A as it is.
+
+    >>> table = TurnTable.from_columns(group=[0, 0], trajectory=[0, 1], turn=[0, 0], reward=[1, 0], tokens=[3, 1])
+    >>> treepo(table).round(4)  # mean 1/4 and variance 1/4 over four tokens
+    array([ 0.5, -1.5])
     """
     check_choice("variant", variant, ("average", "size_weighted", "segment"))
     check_choice("levels", levels, ("turn", "branch"))
@@ -85,9 +93,10 @@ def treepo(
             for part_N, part_M in ((inner_N, outer_M), (weight_N, weight_M))
         )
         advantage_N = (total_M / total_weight_M)[table.trajectory_N]
-    if not whiten:
+    if whiten is None:
         return advantage_N
-    return normalise(advantage_N, np.zeros(len(table), dtype=np.int64), 1, eps=eps)
+    one_batch_N = np.zeros(len(table), dtype=np.int64)
+    return normalise(advantage_N, one_batch_N, 1, weight_I=row_weights(table, whiten), eps=eps)
 
 
 def _of_the_turn_before(table: TurnTable, value_N: FloatN, first_N: FloatN) -> FloatN:

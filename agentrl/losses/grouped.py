@@ -82,11 +82,13 @@ def drpo(
 def trpa(members: Members, *, threshold: float = 0.0, beta: float = 0.1, top: float = 2.5) -> Tensor:
     """Prefer each episode of a group to those of lower levels; a level is a distinct return, the highest is the first.
 
-        loss = mean_groups mean_{i above j} -log σ(a β (g_i - g_j)),   g = mean_t log π - mean_t log π_ref
+        loss = mean_{i above j} -log σ(a β (g_i - g_j)),   g = mean_t log π - mean_t log π_ref
 
-    a is ``top`` if i is of the first level, else 1. A group of equal returns is preferred as a whole (-log σ(g), mean
-    over its episodes) if they exceed ``threshold``, else avoided (-log σ(-g)). Paper: TRPA (trust region preference
-    approximation), arXiv:2504.04524. Differs: its levels are a table of the task's; groups count the same here.
+    over the pairs of all groups, a being ``top`` if i is of the first level, else 1. A group of equal returns has none
+    and is left out. If no group has one, each episode is preferred (-log σ(g), mean over episodes) if its return
+    exceeds ``threshold``, else avoided (-log σ(-g)). Paper: TRPA (trust region preference approximation),
+    arXiv:2504.04524, as in its public code, which does so in each micro-batch. Differs: its levels are a table of the
+    task's, those of a group here are numbered from the group's best.
     """
     assert members.ref_logprobs_I is not None, "TRPA compares with a reference policy"
     gain_I = members.logprobs_I - members.ref_logprobs_I
@@ -97,10 +99,11 @@ def trpa(members: Members, *, threshold: float = 0.0, beta: float = 0.1, top: fl
         if above.any():
             factor = torch.where(earned == earned.max(), top, 1.0).to(gain.dtype)[:, None]
             pairs = -logsigmoid(factor * beta * (gain[:, None] - gain[None, :]))
-            terms.append(pairs[above].mean())
-        else:
-            terms.append(-logsigmoid(torch.where(earned > threshold, gain, -gain)).mean())
-    return torch.stack(terms).mean() if terms else gain_I.sum()
+            terms.append(pairs[above])
+    if terms:
+        return torch.cat(terms).mean()
+    wanted_I = torch.where(members.returns_I > threshold, gain_I, -gain_I)
+    return -logsigmoid(wanted_I).mean() if len(gain_I) else gain_I.sum()
 
 
 def p3o(members: Members, *, clip: float = 0.2, joint: bool = False) -> Tensor:

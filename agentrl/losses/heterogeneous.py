@@ -21,7 +21,8 @@ def relative_uncertainty(entropies: Tensor, mask: Tensor | None = None, *, pivot
         x = log H - quantile(log H, pivot),   h = x / max x where x > 0,   x / |min x| where x < 0
 
     Give it the whole batch of an update. Paper: HAPO (heterogeneous adaptive policy optimization), from its public
-    code, which divides x by its root mean square first; that cancels. Entropies below 1e-6 count as that much.
+    code, which divides x by its root mean square first; that cancels. Entropies below 1e-6 count as that much. Differs
+    from the code: it divides by min x itself, so that h is never negative and certain tokens count as uncertain ones.
 
     Returns:
       shape (L,), without gradient; 0 where masked out, and everywhere if entropies are equal.
@@ -60,13 +61,13 @@ def hapo(
 ) -> PolicyLoss:
     """Clipped loss whose advantages and bounds follow the token's uncertainty h.
 
-        A' = A (1 + β h)   if h > 0 and r is outside Z, or h <= 0 and r is inside Z = (1 - ε_low/2, 1 + ε_high/2)
-             A             otherwise
         ε_low' = ε_low (1 + α |h|) where h <= 0,   ε_high' = ε_high (1 + α h) where h > 0
+        A' = A (1 + β h)   if h > 0 and r is outside Z, or h <= 0 and r is inside Z = (1 - ε_low'/2, 1 + ε_high'/2)
+             A             otherwise
 
     So a certain token learns less while it has hardly moved, and may fall further; an uncertain one learns more once
-    it moves, and may rise further. With h = 0 or α = β = 0 it is `policy_loss`. Paper: HAPO, from its public code.
-    Its adaptive temperature belongs to sampling.
+    it moves, and may rise further. With h = 0 or α = β = 0 it is `policy_loss`. Paper: HAPO, from its public code, in
+    which the neutral zone Z is that of the widened bounds too. Its adaptive temperature belongs to sampling.
 
     Args:
       logprobs, old_logprobs, advantages, mask: as in `policy_loss`.
@@ -84,14 +85,16 @@ def hapo(
     mask_L = whole(mask, logprobs)
     h_L = torch.zeros_like(logprobs) if uncertainty is None else torch.where(mask_L, uncertainty, 0.0)
     ratio_L = log_ratio(logprobs.detach(), old_logprobs, mask_L).exp()
-    is_near_L = (ratio_L > 1.0 - clip_low / 2) & (ratio_L < 1.0 + clip_high / 2)
+    low_L = clip_low * (1.0 + widening * h_L.clamp(max=0.0).abs())
+    high_L = clip_high * (1.0 + widening * h_L.clamp(min=0.0))
+    is_near_L = (ratio_L > 1.0 - low_L / 2) & (ratio_L < 1.0 + high_L / 2)
     is_scaled_L = (h_L > 0) != is_near_L
     return policy_loss(
         logprobs,
         old_logprobs,
         torch.where(is_scaled_L, advantages * (1.0 + redistribution * h_L), advantages),
         mask,
-        clip_low=clip_low * (1.0 + widening * h_L.clamp(max=0.0).abs()),
-        clip_high=clip_high * (1.0 + widening * h_L.clamp(min=0.0)),
+        clip_low=low_L,
+        clip_high=high_L,
         dual_clip=dual_clip,
     )

@@ -241,7 +241,7 @@ def branches() -> None:
         "base: grpo": credit.grpo(table),
         "branch_attribution, hard": credit.branch_attribution(table, "hard"),
         "tree_grpo: against the tree as well": credit.tree_grpo(table),
-        "treepo, segment: what a turn adds": credit.treepo(table, variant="segment", whiten=False),
+        "treepo, segment: what a turn adds": credit.treepo(table, variant="segment", whiten=None),
     }
     figure, axes = panels(4, 2, height=2.0)
     node_N, count = nodes(table)

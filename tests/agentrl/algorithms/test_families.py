@@ -1,5 +1,6 @@
 """Each recipe is the credit function that it names, with the paper's defaults, and transforms compose."""
 
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import Any
@@ -25,14 +26,12 @@ TABLE = TurnTable.from_columns(**SMALL)
 Function = Callable[[TurnTable], NDArray[np.float64]]
 
 
-def priced(table: TurnTable, price: float) -> TurnTable:
-    return table.with_reward(table.reward_N - price * table.invalid_N)
-
-
 def mt_grpo(table: TurnTable) -> NDArray[np.float64]:
-    last = table.left_N == 0
-    outcome = table.with_reward(table.reward_N * last)
-    return credit.mt_grpo(outcome, turn_reward=table.reward_N * ~last)
+    return credit.mt_grpo(table, turn_reward=table.need("step_reward"))
+
+
+def srgpo(table: TurnTable) -> NDArray[np.float64]:
+    return credit.srgpo(table, seed=7, step_reward=table.need("step_reward"), group_size=4, invalid_penalty=0.1)
 
 
 def vineppo(table: TurnTable) -> NDArray[np.float64]:
@@ -66,7 +65,7 @@ CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "asym_re": ({}, credit.dr_grpo),
     "gigpo": ({}, lambda t: credit.gigpo(t, invalid_penalty=0.1)),
     "hgpo": ({"history": 1, "episode": True}, lambda t: credit.hgpo(t, history=1, episode=True)),
-    "srgpo": ({"group_size": 4, "seed": 7}, lambda t: credit.srgpo(priced(t, 0.1), seed=7, group_size=4)),
+    "srgpo": ({"group_size": 4, "seed": 7}, srgpo),
     "mt_grpo": ({}, mt_grpo),
     "spo": ({}, lambda t: credit.spo(t, tracker=credit.SuccessTracker())),
     "salt": ({}, lambda t: credit.salt(t, base=credit.grpo)),
@@ -115,6 +114,16 @@ def test_recipe_is_its_credit_function(case: str, table: TurnTable) -> None:
 def test_every_recipe_is_checked() -> None:
     without_critic = {recipe.name for recipe in BUILTIN if not issubclass(recipe, CriticRecipe)}
     assert {case.split()[0] for case in CASES} == without_critic
+
+
+@pytest.mark.parametrize("name", ["srgpo", "mt_grpo"])
+def test_the_last_turns_reward_is_the_outcome_where_nobody_else_rewards_steps(name: str) -> None:
+    mixed = dataclasses.replace(TABLE, step_reward_N=None)
+    is_last = TABLE.left_N == 0
+    split = dataclasses.replace(TABLE, reward_N=TABLE.reward_N * is_last, step_reward_N=TABLE.reward_N * ~is_last)
+    ours, same = (make_recipe({"name": name}).advantages(table) for table in (mixed, split))
+    np.testing.assert_array_equal(ours, same)
+    assert not np.array_equal(ours, make_recipe({"name": name}).advantages(TABLE))
 
 
 def test_transforms_of_branches_differ_from_their_base_on_a_forest() -> None:

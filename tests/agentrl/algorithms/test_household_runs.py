@@ -45,7 +45,7 @@ def test_two_iterations(name: str, policy: Path, tmp_path: Path) -> None:
         warm_start={"steps": 0},
         algorithm={"name": name},
         rollout={"tasks_per_iteration": 2},
-        filter={"max_refills": 1} if name == "dapo" else {},
+        filter={"max_refills": 1} if recipes()[name].max_refills else {},
         run={"iterations": 2, "save_trajectories_every": 0},
     )
     assert run_training(config) == 0

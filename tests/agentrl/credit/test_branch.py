@@ -35,13 +35,13 @@ def test_golden_treepo():
     of_a = (2.25 + 2) / 2
     of_b = (0.25 + 0 + 1) / 3
     of_c = (-1.75 - 2 - 1) / 3
-    result = credit.treepo(table, whiten=False)
+    result = credit.treepo(table, whiten=None)
     np.testing.assert_allclose(result, [of_a] * 3 + [of_b] * 2 + [of_c] * 3 + [-0.75])
     of_a, of_b, of_c = (4 * 2.25 + 3 * 2) / 7, (4 * 0.25 + 2 * 1) / 9, (4 * -1.75 - 3 * 2 - 2 * 1) / 9
-    result = credit.treepo(table, variant="size_weighted", whiten=False)
+    result = credit.treepo(table, variant="size_weighted", whiten=None)
     np.testing.assert_allclose(result, [of_a] * 3 + [of_b] * 2 + [of_c] * 3 + [-0.75])
     # values 7/4 (root), 2, then 4, 4 for a, 1 for b and c, 0 for c alone
-    result = credit.treepo(table, variant="segment", whiten=False)
+    result = credit.treepo(table, variant="segment", whiten=None)
     np.testing.assert_allclose(result, [0.25, 2, 0, 0.25, -1, 0.25, -1, -1, -0.75])
 
 
@@ -55,15 +55,25 @@ def test_treepo_levels():
         parent=[None] * 4 + ["a"] * 4 + [None],
         branch_turn=[0] * 4 + [3] * 4 + [0],
     )
-    by_turn, by_branch = (credit.treepo(table, levels=levels, whiten=False) for levels in ("turn", "branch"))
+    by_turn, by_branch = (credit.treepo(table, levels=levels, whiten=None) for levels in ("turn", "branch"))
     np.testing.assert_allclose(by_turn[[0, 4, 8]], [(2 / 3 + 3 / 2) / 4, (-1 / 3 - 3 / 2) / 4, -1 / 3])
     np.testing.assert_allclose(by_branch[[0, 4, 8]], [(2 / 3 + 1 / 2) / 2, (-1 / 3 - 1 / 2) / 2, -1 / 3])
 
 
-def test_treepo_whitens_over_turns():
-    result = credit.treepo(TurnTable.from_columns(**COLUMNS), eps=0.0)
-    assert result.mean() == pytest.approx(0.0, abs=1e-12)
-    assert result.std(ddof=1) == pytest.approx(1.0)
+def test_treepo_whitens_over_tokens():
+    # R = 1 and 0 with 3 tokens and 1: A = ±1/2, mean 1/4 and std 1/2 over the tokens; over turns ±1/√2
+    table = TurnTable.from_columns(group=[0, 0], trajectory=[0, 1], turn=[0, 0], reward=[1, 0], tokens=[3, 1])
+    np.testing.assert_allclose(credit.treepo(table, eps=0.0), [0.5, -1.5])
+    np.testing.assert_allclose(credit.treepo(table, whiten="turn", eps=0.0), [0.5**0.5, -(0.5**0.5)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_treepo_whitening_equals_that_of_repeated_tokens(seed):
+    columns = random_forest(seed)
+    table = table_of(columns)
+    by_token = np.repeat(credit.treepo(table, whiten=None), columns["tokens"])
+    expected = (credit.treepo(table, whiten=None) - by_token.mean()) / (by_token.std(ddof=1) + 1e-8)
+    np.testing.assert_allclose(credit.treepo(table), expected, atol=1e-9)
 
 
 def test_golden_tree_grpo():
@@ -155,7 +165,7 @@ def test_treepo_equals_the_definition(seed, variant):
         else:
             weights = [len(leaves) if variant == "size_weighted" else 1 for leaves in levels]
             expected.append(np.average([total[name] - m for m in mean], weights=weights))
-    result = credit.treepo(table_of(columns), variant=variant, whiten=False)
+    result = credit.treepo(table_of(columns), variant=variant, whiten=None)
     np.testing.assert_allclose(result, expected, atol=1e-12)
 
 
@@ -164,7 +174,7 @@ def test_without_branches_there_is_nothing_to_attribute(seed):
     columns = {key: values for key, values in random_forest(seed).items() if key not in ("parent", "branch_turn")}
     table = table_of(columns)
     np.testing.assert_array_equal(credit.branch_attribution(table), credit.grpo(table))
-    np.testing.assert_allclose(credit.treepo(table, whiten=False), credit.dr_grpo(table), atol=1e-12)
+    np.testing.assert_allclose(credit.treepo(table, whiten=None), credit.dr_grpo(table), atol=1e-12)
     np.testing.assert_array_equal(credit.tree_grpo(table), credit.grpo(table))
 
 

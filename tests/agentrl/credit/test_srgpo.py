@@ -20,6 +20,18 @@ def test_golden_with_one_group_for_all():
     np.testing.assert_allclose(result, [-1, -1, -1, 3])
 
 
+def test_golden_outcome_and_steps_apart_and_the_penalty_in_its_own_row():
+    # a: outcome 1, step rewards 1 and 0, the second action invalid; b: nothing
+    table = TurnTable.from_columns(
+        group=[0] * 4, trajectory=["a", "a", "b", "b"], turn=[0, 1] * 2, reward=[0, 1, 0, 0], invalid=[0, 1, 0, 0]
+    )
+    result = credit.srgpo(
+        table, seed=0, step_reward=np.array([1.0, 0, 0, 0]), group_size=None, invalid_penalty=0.1, scale="none"
+    )
+    # outcomes 1, 0.9, 0, 0 less their mean 0.475; steps 1, -0.1, 0, 0 less 0.225, by a half
+    np.testing.assert_allclose(result, [0.525 + 0.3875, 0.425 - 0.1625, -0.475 - 0.1125, -0.475 - 0.1125])
+
+
 @given(sizes=st.lists(st.integers(1, 9), max_size=4), size=st.integers(1, 5), seed=st.integers(0, 99))
 def test_random_groups_are_full_and_stay_in_their_pool(sizes, size, seed):
     pool = np.repeat(np.arange(len(sizes)), sizes)
@@ -56,6 +68,7 @@ def test_the_seed_decides():
 
 def test_groups_of_one_leave_the_episode():
     table = table_of(random_columns(2))
-    np.testing.assert_array_equal(credit.srgpo(table, seed=0, group_size=1), credit.grpo(table, weight="turn"))
+    ours = credit.srgpo(table, seed=0, group_size=1)
+    np.testing.assert_allclose(ours, credit.grpo(table, weight="turn"), atol=1e-12)
     with pytest.raises(ConfigError, match="group_size is 0"):
         credit.srgpo(table, seed=0, group_size=0)

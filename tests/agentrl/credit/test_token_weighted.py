@@ -21,15 +21,23 @@ def test_brute_force_over_repeated_tokens(seed: int) -> None:
         tokens = np.concatenate([[episode[columns["trajectory"][row]]] * columns["tokens"][row] for row in rows])
         for row in rows:
             own = episode[columns["trajectory"][row]]
-            expected[row] = (own - tokens.mean()) / (tokens.std(ddof=1) + 1e-6) if np.ptp(tokens) else 0.0
+            expected[row] = (own - tokens.mean()) / (tokens.std() + 1e-6) if np.ptp(tokens) else 0.0
     np.testing.assert_allclose(credit.hapo(table, outlier=1e9), expected, atol=1e-9)
+
+
+def test_golden_standard_deviation_of_the_population() -> None:
+    # two episodes of two tokens that return 1 and 0: std 1/2 over four tokens, √3/3 if it were unbiased
+    columns = {"group": [0, 0], "trajectory": [0, 1], "turn": [0, 0], "reward": [1.0, 0.0], "tokens": [2, 2]}
+    table = TurnTable.from_columns(**columns)  # type: ignore[arg-type]
+    np.testing.assert_allclose(credit.hapo(table, eps=0.0), [1.0, -1.0])
+    np.testing.assert_allclose(credit.hapo(table, ddof=1, eps=0.0), [0.75**0.5, -(0.75**0.5)])
 
 
 def test_equal_lengths_are_grpo() -> None:
     columns = random_columns(1, turns=1)
     columns["tokens"] = [3] * len(columns["turn"])
     table = table_of(columns)
-    np.testing.assert_allclose(credit.hapo(table, ddof=0), credit.grpo(table, ddof=0), atol=1e-12)
+    np.testing.assert_allclose(credit.hapo(table), credit.grpo(table, ddof=0), atol=1e-12)
 
 
 def test_a_group_with_an_outlier_takes_grpo() -> None:

@@ -67,20 +67,18 @@ def drpo_by_hand(m: Members, lam: float, tau: float, delta: float, beta: float) 
 
 def trpa_by_hand(m: Members, beta: float, top: float) -> float:
     assert m.ref_logprobs_I is not None
-    gain, means = (m.logprobs_I - m.ref_logprobs_I).tolist(), []
+    gain, terms = (m.logprobs_I - m.ref_logprobs_I).tolist(), []
     for g in sorted(set(m.group_I.tolist())):
         own = [i for i in range(len(gain)) if m.group_I[i] == g]
         best = max(float(m.returns_I[i]) for i in own)
-        terms = []
         for i in own:
             for j in own:
                 if m.returns_I[i] > m.returns_I[j]:
                     a = top if float(m.returns_I[i]) == best else 1.0
                     terms.append(math.log(1 + math.exp(-a * beta * (gain[i] - gain[j]))))
-        if not terms:
-            terms = [math.log(1 + math.exp(-gain[i] if best > 0 else gain[i])) for i in own]
-        means.append(sum(terms) / len(terms))
-    return sum(means) / len(means)
+    if not terms:
+        terms = [math.log(1 + math.exp(-g if r > 0 else g)) for g, r in zip(gain, m.returns_I.tolist(), strict=True)]
+    return sum(terms) / len(terms)
 
 
 def p3o_by_hand(m: Members, clip: float, joint: bool) -> float:
@@ -121,6 +119,22 @@ def test_golden() -> None:
     # ratio 1: the better episode up, the worse one down, each by (3 - 1) / 2 times its four tokens
     pull = group_gradient("p3o", of([-1.0, -2.0], [3, 1]))
     torch.testing.assert_close(pull, torch.tensor([-4.0, 4.0], dtype=F))
+
+
+def test_trpa_leaves_groups_without_a_pair_out() -> None:
+    level = of([-1.0] * 4, [1, 0, 1, 1], group_I=torch.tensor([0, 0, 1, 1]))
+    # one pair, on the reference policy: a β σ(0) = 2.5 · 0.1 / 2
+    torch.testing.assert_close(group_gradient("trpa", level), torch.tensor([-0.125, 0.125, 0, 0], dtype=F))
+    # no pair in any group: each episode by itself, σ(0) / 4
+    uniform = of([-1.0] * 4, [0, 0, 1, 1], group_I=torch.tensor([0, 0, 1, 1]))
+    pull = group_gradient("trpa", uniform)
+    torch.testing.assert_close(pull, torch.tensor([0.125, 0.125, -0.125, -0.125], dtype=F))
+
+
+def test_trpa_counts_pairs_of_all_groups_alike() -> None:
+    batch = of([-1.0] * 5, [1, 0, 1, 0, 0], group_I=torch.tensor([0, 0, 1, 1, 1]))  # one pair, and two
+    pull = group_gradient("trpa", batch)
+    torch.testing.assert_close(pull, torch.tensor([-1, 1, -2, 1, 1], dtype=F) * 0.125 / 3)
 
 
 def test_drpo_prefers_short_successes() -> None:

@@ -56,15 +56,23 @@ def test_without_uncertainty_it_is_ppo(seed: int) -> None:
 
 
 def by_hand(ratio: float, advantage: float, h: float, alpha: float, beta: float) -> float:
-    inside = 1 - 0.2 / 2 < ratio < 1 + 0.2 / 2
+    low = 0.2 * (1 + alpha * max(0.0, -h))
+    high = 0.2 * (1 + alpha * max(0.0, h))
+    inside = 1 - low / 2 < ratio < 1 + high / 2
     if h > 0:
         shaped = advantage if inside else advantage * (1 + beta * h)
     else:
         shaped = advantage * (1 + beta * h) if inside else advantage
-    low = 1 - 0.2 * (1 + alpha * abs(h)) if h <= 0 else 1 - 0.2
-    high = 1 + 0.2 * (1 + alpha * h) if h > 0 else 1 + 0.2
-    loss = max(-ratio * shaped, -min(max(ratio, low), high) * shaped)
+    loss = max(-ratio * shaped, -min(max(ratio, 1 - low), 1 + high) * shaped)
     return min(loss, -10.0 * shaped) if shaped < 0 else loss
+
+
+def test_the_neutral_zone_is_that_of_the_widened_clip() -> None:
+    # h = 1 widens 1 + 0.2 to 1 + 0.4: a ratio of 1.15 is still near, and A stays 1 (outside it would be 2)
+    logprobs = torch.tensor([1.15, 1.25, 0.85, 0.75], dtype=torch.float64).log()
+    h = torch.tensor([1.0, 1.0, -1.0, -1.0], dtype=torch.float64)
+    loss, _ = losses.hapo(logprobs, torch.zeros_like(h), torch.ones_like(h), uncertainty=h)
+    torch.testing.assert_close(loss, torch.tensor([-1.15, -2.5, 0.0, -0.75], dtype=torch.float64))
 
 
 @pytest.mark.parametrize(("alpha", "beta"), [(1.0, 1.0), (0.5, 0.25), (0.0, 1.0), (2.0, 0.0)])

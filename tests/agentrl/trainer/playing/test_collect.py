@@ -116,6 +116,7 @@ def test_refills_belong_to_dynamic_sampling(tmp_path: Path) -> None:
         return max_refills(config, make_recipe(config.algorithm))
 
     assert most("dapo") == 9 and most("dapo", max_refills=2) == 2 and most("dapo", name="none") == 0
+    assert most("treepo") == 10 - 1 and most("hapo") == 16 - 1, "rollouts of their scripts, less the first"
     assert most("grpo") == 0 and most("grpo", name="dynamic_sampling") == 0
     assert most("grpo", name="dynamic_sampling", max_refills=3) == 3
     with pytest.raises(ConfigError, match="max_refills is 3, but the filter is 'top_variance'"):
