@@ -387,7 +387,9 @@ def _states(**columns: Column | None) -> dict[str, Any]:
     given = {name: column for name, column in columns.items() if column is not None}
     if not given:
         return {}
-    if all(isinstance(column, np.ndarray) for column in given.values()):
+    if len(given) == 1:  # the usual case, and a list of texts is slow to copy
+        codes, labels = intern(*given.values())
+    elif all(isinstance(column, np.ndarray) for column in given.values()):
         codes, labels = intern(np.concatenate(list(given.values())))
     else:
         codes, labels = intern([state for column in given.values() for state in column])
