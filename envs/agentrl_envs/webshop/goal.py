@@ -1,6 +1,6 @@
 """What a goal is: the product that is wanted, with which attributes and options, and for how much at most."""
 
-import itertools
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -88,19 +88,32 @@ def as_goal(goal: Goal | Mapping[str, Any]) -> Goal:
         raise DataError(f"not a goal of WebShop ({error!r}): {str(goal)[:80]}") from error
 
 
-def synthetic_goals(product: Product) -> Iterator[Goal]:
-    """Yield the goals for a product that has an instruction: one for each choice of all its options.
-
-    They name no price limit yet (see `limit`), and their weight is 1.
-    """
+def num_synthetic_goals(product: Product) -> int:
+    """Return how many synthetic goals there are for a product: one for each choice of all its options."""
     if product.instruction is None or not product.wanted:
-        return
-    names = sorted(product.options)
-    for values in itertools.product(*(product.options[name] for name in names)):
-        chosen = dict(zip(names, values, strict=True))
-        with_options = ", and ".join(f"{name}: {value}" for name, value in chosen.items())
-        text = f"{product.instruction} with {with_options}" if chosen else product.instruction
-        yield goal_for(product, text, product.wanted, chosen)
+        return 0
+    return math.prod(map(len, product.options.values()))
+
+
+def synthetic_goal(product: Product, number: int) -> Goal:
+    """Return a synthetic goal, without price limit (see `limit`) and with weight 1.
+
+    They are numbered from 0; with the options sorted by name, the values of the last one change first.
+    """
+    chosen: dict[str, str] = {}
+    for name in sorted(product.options, reverse=True):
+        values = product.options[name]
+        number, at = divmod(number, len(values))
+        chosen[name] = values[at]
+    chosen = dict(sorted(chosen.items()))
+    with_options = ", and ".join(f"{name}: {value}" for name, value in chosen.items())
+    text = f"{product.instruction} with {with_options}" if chosen else f"{product.instruction}"
+    return goal_for(product, text, product.wanted, chosen)
+
+
+def synthetic_goals(product: Product) -> Iterator[Goal]:
+    """Yield all synthetic goals of a product, without price limits."""
+    return (synthetic_goal(product, number) for number in range(num_synthetic_goals(product)))
 
 
 def human_goals(product: Product, annotations: Sequence[Mapping[str, Any]]) -> Iterator[Goal]:
