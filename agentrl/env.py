@@ -61,6 +61,9 @@ class Info(TypedDict, total=False):
     outcome: Outcome
     """Present only when the episode has ended."""
     outcome_reason: str
+    answer: str
+    """The right answer of the task, as an action. Present where the task has one, and the same throughout an episode:
+    for credit assignment, never for the policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,10 @@ class TextEnv(Env[str, str]):
         """Return every possible action, or None where they cannot be listed."""
         return None
 
+    def _answer(self) -> str | None:
+        """Return the right answer of the task, as an action, or None where it has none; the same all episode long."""
+        return None
+
     def _get_state(self) -> Any:
         """Return the mutable state, copied, picklable. Needed at level `exact`."""
         raise NotImplementedError
@@ -275,6 +282,9 @@ class TextEnv(Env[str, str]):
             "score": score,
             "success": success,
         }
+        answer = self._answer()
+        if answer is not None:
+            info["answer"] = answer
         if result is not None:
             info["action_valid"] = result.action_valid
             if truncated:

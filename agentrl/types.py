@@ -117,6 +117,12 @@ class Trajectory:
     parent: BranchPoint | None = None
     extra: dict[str, Any] = field(default_factory=dict)
     """JSON-serialisable notes of samplers and environments."""
+    final_observation: str = ""
+    """What the world said last, to which nobody answered; "" in records of earlier versions."""
+    final_anchor: str = ""
+    """Digest of the state in which the episode ended, as in turns; "" where it is not known."""
+    answer: str | None = None
+    """The right answer, where the environment tells it (`agentrl.env.Info`); the policy did not see it."""
     kept_turns: int = 0
     """Turns at the beginning that were taken over: a parent's, or those of an attempt that an accident ended."""
 

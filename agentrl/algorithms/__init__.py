@@ -1,5 +1,6 @@
 """Named recipes: credit assignment with the loss settings it goes with."""
 
+from agentrl.algorithms.beyond import ECPO, G2PO, GAGPO, HCAPO, IGPO, GraphGPO, ProxMO
 from agentrl.algorithms.branching import AEPO, ARPO, LATR, TreeGRPO, TreePO
 from agentrl.algorithms.clipping import CISPO, DAPO, GSPO, LOOP, SAPO
 from agentrl.algorithms.critic import POAD, PPO, TurnPPO
@@ -22,6 +23,7 @@ BUILTIN = (
     *(MDPO, HAPO, BRPO, Thinkless, SALSA, DRPO, TRPA, P3O),
     *(DatasetReset, RLGF, ScafGRPO),
     *(GiGPO, HGPO, SRGPO, MTGRPO, SPO),
+    *(GraphGPO, G2PO, GAGPO, ECPO, ProxMO, HCAPO, IGPO),
     *(SALT, EMPG, D3S, Unlikeliness),
     *(TreeGRPO, TreePO, ARPO, AEPO, LATR, VinePPO),
     *(PPO, TurnPPO, POAD),

@@ -15,8 +15,24 @@ from pydantic import BaseModel, ConfigDict
 from agentrl.credit.table import TurnTable
 from agentrl.errors import ConfigError, nearest
 
-Need = Literal["entropy", "logprob", "ref_logprobs", "values", "snapshots", "branches", "second_policy"]
-"""What an algorithm may need from a run beyond rewards: columns of turns, a critic, or a sampler that forks."""
+Need = Literal[
+    "entropy",
+    "logprob",
+    "ref_logprobs",
+    "values",
+    "snapshots",
+    "branches",
+    "second_policy",
+    "texts",
+    "hindsight",
+    "answers",
+]
+"""What an algorithm may need from a run beyond rewards: columns of turns, a critic, or a sampler that forks.
+
+``texts`` is what was seen before each turn, for those that compare states by their texts;
+``hindsight`` fills the column of that name by a pass of the policy over what was played, told how it ended; ``answers``
+fills ``step_reward`` with the gains in the probability of the right answer, which the environment must tell.
+"""
 
 Aggregation = Literal["token_mean", "sequence_mean", "episode_mean", "group_mean", "constant"]
 """How the losses of tokens become one: see `agentrl.losses.token_weights`, which needs torch."""

@@ -75,6 +75,14 @@ class ChatFormat:
         end = () if ended else (self._end,)
         return np.concatenate([*end, self._to_user, *map(self._encode, pieces), self._to_assistant])
 
+    def foretold(self, ids: NDArray[np.int32], text: str, room: int) -> tuple[NDArray[np.int32], slice]:
+        """Return a conversation's ids with ``text`` put before the first user's words, and where it stands in them.
+
+        No more than ``room`` tokens of it; nothing else is changed.
+        """
+        at, told = len(self._prefix), self._encode(text)[: max(0, room)]
+        return np.concatenate([ids[:at], told, ids[at:]]), slice(at, at + len(told))
+
     def message(self, text: str, *, ended: bool = True) -> NDArray[np.int32]:
         """Return the ids a policy would sample to say ``text``, with the end-of-message token if ``ended``."""
         return np.concatenate([self._encode(text), self._end]) if ended else self._encode(text)

@@ -4,6 +4,7 @@ Axis suffixes: ``_N`` turns, ``_D`` distinct texts, ``_G`` those of one group, `
 """
 
 import re
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 
@@ -47,9 +48,7 @@ def text_vectors(texts: Sequence[str], count_D: IntN, max_words: int = 1024) -> 
 
 
 @scored_rows
-def soft_anchor(
-    table: TurnTable, *, texts: Sequence[str], text: IntN, gamma: float = 0.95, temperature: float = 0.1
-) -> FloatN:
+def soft_anchor(table: TurnTable, *, gamma: float = 0.95, temperature: float = 0.1) -> FloatN:
     """How much better a turn did than the turns of its group, those in similar states before all.
 
         A_t = R_t - Σ_u w_tu R_u,   w_tu = softmax over the group's u of cos(x_t, x_u) / T
@@ -60,9 +59,7 @@ def soft_anchor(
     without a known word is here like itself, there like nothing.
 
     Args:
-      table: turns.
-      texts: the distinct texts of states.
-      text: which of them each turn saw, shape (N,).
+      table: turns with ``text``.
       gamma: discount per turn.
       temperature: T, above 0.
 
@@ -71,12 +68,19 @@ def soft_anchor(
 
     Raises:
       ConfigError: T is not positive.
+      DataError: the table has no texts, or one is not a string.
     """
     if temperature <= 0.0:
         raise ConfigError(f"temperature is {temperature}: give a number above 0")
     return_N = discounted_returns(table, gamma)
-    used_D, text_N = np.unique(text, return_inverse=True)
-    vectors = text_vectors([texts[code] for code in used_D.tolist()], np.bincount(text_N))
+    used_D, text_N = np.unique(table.need("text"), return_inverse=True)
+    seen = [table.text_labels[code] for code in used_D.tolist()]
+    for text in seen:
+        if not isinstance(text, str):
+            raise DataError(f"similarity is that of texts, but one is {text!r}: give what was seen as a string")
+    texts = sorted(map(str, seen))  # in whatever order they came, the result is the same to the last bit
+    text_N = np.array([bisect_left(texts, text) for text in map(str, seen)], dtype=np.int64)[text_N]
+    vectors = text_vectors(texts, np.bincount(text_N))
     advantage_N = np.empty(len(table))
     order = np.argsort(table.group_N, kind="stable")
     for rows in np.split(order, np.cumsum(np.bincount(table.group_N))[:-1]):
@@ -139,7 +143,7 @@ def proxmo(
     deviation).
 
     Args:
-      table: turns with ``success`` and with ``text``, or texts as anchors.
+      table: turns with ``success`` and ``text``.
       gamma: discount per turn.
       step_weight: ω.
       temperature: of the similarity.
@@ -151,16 +155,9 @@ def proxmo(
 
     Returns:
       shape (N,); NaN where there is no verdict.
-
-    Raises:
-      DataError: a state's text is not a string.
     """
     if invalid_penalty:
         table = table.with_reward(table.reward_N - invalid_penalty * table.invalid_N)
-    code_N, labels = table.need("anchor"), table.anchor_labels
-    for code in np.unique(code_N).tolist():
-        if not isinstance(labels[code], str):
-            raise DataError(f"proxmo compares texts, but a state is {labels[code]!r}: give texts as anchors")
     weight_N = success_rate_weight(table, steepness=steepness, strength=strength)
-    step_N = soft_anchor(table, texts=labels, text=code_N, gamma=gamma, temperature=temperature)  # type: ignore[arg-type]
+    step_N = soft_anchor(table, gamma=gamma, temperature=temperature)
     return weight_N * group_relative(table, scale=scale, eps=eps) + step_weight * step_N

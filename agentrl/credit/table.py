@@ -91,7 +91,8 @@ class TurnTable:
       anchor_N, action_N, next_anchor_N: codes of the state before the turn, the action, the state after; or None.
       final_anchor_N: code of the state in which the trajectory ended, the same for each of its turns; or None.
       success_N: True where the trajectory reached its goal, the same for each of its turns; or None.
-      group_labels, anchor_labels, action_labels: what the codes stand for.
+      text_N: code of what was seen before the turn, where states are compared by their texts; or None.
+      group_labels, anchor_labels, action_labels, text_labels: what the codes stand for.
       parent_N: code of the trajectory that this one was forked from, -1 for none; or None.
       branch_turn_N: first turn that is this trajectory's own; the ones before are the parent's.
       tokens_N: sampled tokens of the turn; or None.
@@ -115,9 +116,11 @@ class TurnTable:
     next_anchor_N: IntN | None = None
     final_anchor_N: IntN | None = None
     success_N: BoolN | None = None
+    text_N: IntN | None = None
     group_labels: Sequence[Hashable] = ()
     anchor_labels: Sequence[Hashable] = ()
     action_labels: Sequence[Hashable] = ()
+    text_labels: Sequence[Hashable] = ()
     parent_N: IntN | None = None
     branch_turn_N: IntN | None = None
     tokens_N: FloatN | None = None
@@ -142,6 +145,7 @@ class TurnTable:
         next_anchor: Column | None = None,
         final_anchor: Column | None = None,
         success: ArrayLike | None = None,
+        text: Column | None = None,
         invalid: ArrayLike | None = None,
         verdict: ArrayLike | None = None,
         parent: Column | None = None,
@@ -179,6 +183,7 @@ class TurnTable:
         trajectory_N, trajectory_labels = intern(trajectory)
         group_N, group_labels = intern(group)
         action_N, action_labels = (None, ()) if action is None else intern(action)
+        text_N, text_labels = (None, ()) if text is None else intern(text)
         order_N, left_N, is_sorted = _layout(trajectory_N, turn_N, trajectory_labels)
         table = cls(
             group_N=group_N,
@@ -190,6 +195,8 @@ class TurnTable:
             verdict_N=verdict_N,
             action_N=action_N,
             action_labels=action_labels,
+            text_N=text_N,
+            text_labels=text_labels,
             success_N=None if success is None else np.asarray(success, dtype=bool),
             **_states(anchor=anchor, next_anchor=next_anchor, final_anchor=final_anchor),
             **_parents(parent, branch_turn, trajectory_N, trajectory_labels),

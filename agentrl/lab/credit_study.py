@@ -23,7 +23,7 @@ from agentrl.credit.table import TurnTable
 from agentrl.errors import DataError, nearest
 from agentrl.record_check import check_trajectory
 from agentrl.store import TrajectoryStore
-from agentrl.trainer.credit import turn_table
+from agentrl.trainer.credit import table_for, turn_table
 from agentrl.types import Trajectory
 
 matplotlib.use("Agg")
@@ -102,8 +102,8 @@ def study_credit(trajectories: Sequence[Trajectory], estimators: Sequence[str]) 
     table = turn_table(trajectories)
     if not table.verdict_N.any():
         raise DataError("no episode has a verdict: every one was lost to an accident, so there is nothing to credit")
-    tables = {"group": table, "task": turn_table(trajectories, "task")}
-    return Study(table, {name: recipe.advantages(tables[recipe.group_by()]) for name, recipe in recipes.items()})
+    advantages = {name: recipe.advantages(table_for(recipe, trajectories)) for name, recipe in recipes.items()}
+    return Study(table, advantages)
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

@@ -108,6 +108,10 @@ class EpisodeRecord:
     def close(self) -> Trajectory:
         """Return the finished record; the id of an accident is id~attempt, since another attempt takes its place."""
         self.trajectory.sequences = self._conversation.sequences()
+        if self.trajectory.turns:
+            self.trajectory.final_observation = self._observation
+            self.trajectory.final_anchor = anchor_digest(self.info["anchor_key"])
+            self.trajectory.answer = self.info.get("answer")
         if not self.trajectory.outcome.is_verdict:
             self.trajectory.id += f"~{self.trajectory.extra['attempt']}"
         return self.trajectory

@@ -1,6 +1,6 @@
 """From the trajectories of all processes to the turn table that credit assignment sees."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, Literal
 
@@ -22,6 +22,8 @@ COLUMNS = tuple(
         "anchor",
         "action",
         "next_anchor",
+        "final_anchor",
+        "success",
         "invalid",
         "verdict",
         "tokens",
@@ -34,9 +36,12 @@ COLUMNS = tuple(
 
 
 def turn_columns(
-    trajectories: Sequence[Trajectory], group_by: Literal["group", "task"] = "group"
+    trajectories: Sequence[Trajectory], group_by: Literal["group", "task"] = "group", *, texts: bool = False
 ) -> dict[str, list[Any]]:
-    """Return the columns of the turn table, a row per turn, trajectory after trajectory."""
+    """Return the columns of the turn table, a row per turn, trajectory after trajectory.
+
+    With ``texts`` also what was seen before each turn: these are sent between processes, so only where they are needed.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for trajectory in trajectories:
         anchors = [*(turn.anchor for turn in trajectory.turns), None]
@@ -51,6 +56,8 @@ def turn_columns(
                 turn.anchor,
                 turn.action,
                 next_anchor,
+                trajectory.final_anchor or None,
+                trajectory.success,
                 not turn.action_valid,
                 trajectory.outcome.is_verdict,
                 turn.num_tokens,
@@ -61,6 +68,8 @@ def turn_columns(
             )
             for name, value in zip(COLUMNS, row, strict=True):
                 columns[name].append(value)
+    if texts:
+        columns["text"] = [turn.observation for trajectory in trajectories for turn in trajectory.turns]
     return columns
 
 
@@ -76,20 +85,31 @@ def mean_logprobs(trajectory: Trajectory) -> list[float]:
     return means
 
 
-def turn_table(trajectories: Sequence[Trajectory], group_by: Literal["group", "task"] = "group") -> TurnTable:
-    """Return the turn table of trajectories."""
-    return TurnTable.from_columns(**turn_columns(trajectories, group_by))
+def turn_table(
+    trajectories: Sequence[Trajectory], group_by: Literal["group", "task"] = "group", *, texts: bool = False
+) -> TurnTable:
+    """Return the turn table of trajectories; see `turn_columns`."""
+    return TurnTable.from_columns(**turn_columns(trajectories, group_by, texts=texts))
+
+
+def table_for(recipe: Recipe, trajectories: Sequence[Trajectory]) -> TurnTable:
+    """Return the turn table that an algorithm wants to see, but for what only a policy could tell."""
+    return turn_table(trajectories, recipe.group_by(), texts="texts" in recipe.required())
 
 
 def assign_credit(
-    recipe: Recipe, trajectories: Sequence[Trajectory], group_filter: GroupFilter | None = None
+    recipe: Recipe,
+    trajectories: Sequence[Trajectory],
+    group_filter: GroupFilter | None = None,
+    scored: Mapping[str, list[float]] | None = None,
 ) -> NDArray[np.float64]:
     """Return the advantage of each turn of this process's trajectories, shape (N,), and let the recipe remember.
 
     The recipe sees the turns of all processes, so that statistics over the batch do not depend on their number. Turns
-    of groups that the filter drops are not scored (NaN) and enter no statistic, but are remembered.
+    of groups that the filter drops are not scored (NaN) and enter no statistic, but are remembered. ``scored`` are
+    further columns of this process's turns (`agentrl.trainer.scoring`).
     """
-    table, own = _gathered(trajectories, recipe.group_by())
+    table, own = _gathered(recipe, trajectories, scored or {})
     if table is None:
         return np.zeros(0)
     kept = table if group_filter is None else keep_groups(table, group_filter)
@@ -102,7 +122,7 @@ def kept_turns(
     recipe: Recipe, trajectories: Sequence[Trajectory], group_filter: GroupFilter | None = None
 ) -> NDArray[np.bool_]:
     """Return which turns of this process's trajectories are trained on, shape (N,), and let the recipe remember."""
-    table, own = _gathered(trajectories, recipe.group_by())
+    table, own = _gathered(recipe, trajectories)
     if table is None:
         return np.zeros(0, dtype=bool)
     recipe.observe(table)
@@ -110,10 +130,13 @@ def kept_turns(
     return kept.verdict_N[own]
 
 
-def _gathered(trajectories: Sequence[Trajectory], group_by: Literal["group", "task"]) -> tuple[TurnTable | None, slice]:
+def _gathered(
+    recipe: Recipe, trajectories: Sequence[Trajectory], scored: Mapping[str, list[float]] = {}
+) -> tuple[TurnTable | None, slice]:
     """Return the turn table of all processes, None if there is no turn, and where this one's turns are in it."""
-    parts = distributed.gather(turn_columns(trajectories, group_by))
-    merged = {name: list(chain.from_iterable(part[name] for part in parts)) for name in COLUMNS}
+    columns = turn_columns(trajectories, recipe.group_by(), texts="texts" in recipe.required())
+    parts = distributed.gather({**columns, **scored})
+    merged = {name: list(chain.from_iterable(part[name] for part in parts)) for name in parts[0]}
     before = sum(len(part["turn"]) for part in parts[: distributed.rank()])
     own = slice(before, before + len(parts[distributed.rank()]["turn"]))
     return (TurnTable.from_columns(**merged) if merged["turn"] else None), own

@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl import seeding
-from agentrl.algorithms.base import LossSettings, Recipe
+from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.algorithms.critic import CriticRecipe
+from agentrl.context.base import Context
 from agentrl.curriculum import make_filter
 from agentrl.trainer.config import Config, UpdateConfig, WarmStartConfig
 from agentrl.trainer.credit import assign_credit
 from agentrl.trainer.playing.sampling import keeps_groups
 from agentrl.trainer.reference import begin_reference, resume_reference
+from agentrl.trainer.scoring import Scorer
 from agentrl.trainer.setup import most_tokens
 from agentrl.trainer.token_credit import Credit, assign_token_credit
 from agentrl.types import Trajectory
@@ -33,6 +35,7 @@ class Learner:
       recipe: the algorithm.
       model: the policy, where it is to be trained.
       tokenizer: the policy's; saved beside the reference.
+      context: how its conversations are written.
       max_turns: most turns of an episode; None for no limit.
 
     Attributes:
@@ -41,8 +44,11 @@ class Learner:
       critic: None before reinforcement, and where the algorithm needs none.
     """
 
-    def __init__(self, config: Config, recipe: Recipe, model: Any, tokenizer: Any, max_turns: int | None) -> None:
+    def __init__(
+        self, config: Config, recipe: Recipe, model: Any, tokenizer: Any, context: Context, max_turns: int | None
+    ) -> None:
         self.config, self.recipe, self.model, self.tokenizer = config, recipe, model, tokenizer
+        self._context = context
         self._most_tokens = most_tokens(config, max_turns)
         self._filter = make_filter(config.filter.name or recipe.filter, share=config.filter.share)
         self.updater: Updater | None = None
@@ -79,7 +85,15 @@ class Learner:
         """Return what each turn, or each token, of the groups that the filter leaves earned."""
         if isinstance(self.recipe, CriticRecipe) and values_A is not None:
             return assign_token_credit(self.recipe, trajectories, values_A, self._filter)
-        return Credit(assign_credit(self.recipe, trajectories, self._filter))
+        scored = self.score(trajectories, self.recipe.required())
+        return Credit(assign_credit(self.recipe, trajectories, self._filter, scored))
+
+    def score(self, trajectories: Sequence[Trajectory], needs: frozenset[Need]) -> dict[str, list[float]]:
+        """Return the columns of turns that the policy has to be asked for, of an algorithm of these needs."""
+        assert self.updater is not None, "the warm start comes first"
+        return Scorer(self._context, self.updater.logprobs, self.config.context.max_context).columns(
+            trajectories, needs
+        )
 
     def fit_critic(self, trajectories: Sequence[Trajectory], credit: Credit, iteration: int) -> dict[str, float]:
         """Step the critic where there is one; return its metrics."""

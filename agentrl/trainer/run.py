@@ -76,7 +76,9 @@ class Run:
         self.player = Player(
             config, self.recipe, self.model, self.tokenizer, folder, lambda: self._interrupts.requested
         )
-        self.learner = Learner(config, self.recipe, self.model, self.tokenizer, self.player.max_turns)
+        self.learner = Learner(
+            config, self.recipe, self.model, self.tokenizer, self.player.context, self.player.max_turns
+        )
         if resume and state:
             self._go_on(resume, state)
         self._sync()

@@ -73,6 +73,8 @@ def check_algorithm(config: Config) -> Recipe:
             reason = f"{config.env.id} cannot be snapshotted"
         if need == "branches" and not sampler.branches:
             reason = f"sampler {sampler.name} plays every episode from its start"
+        if need == "answers" and "answer" not in env.reset(seed=0)[1]:
+            reason = f"{config.env.id} tells none: its info has no key 'answer'"
         if need == "values" and not isinstance(recipe, CriticRecipe):
             reason = "values give advantages to tokens, and it works on those of turns"
         if reason:

@@ -139,6 +139,13 @@ class Updater:
         """Where the model is."""
         return next(iter(self.model.parameters())).device  # type: ignore[no-any-return]
 
+    def logprobs(self, samples: Sequence[Sample]) -> list[NDArray[np.float32]]:
+        """Return the policy's log-prob of each scored token, 0 elsewhere, for each sample in order; nothing is learned.
+
+        A process does so for its own samples: no other has to call it.
+        """
+        return self._logprobs(self.model, samples)
+
     def _check_mismatch(self, totals: dict[str, float]) -> None:
         limit = self.config.max_mismatch
         distance, compared = distributed.all_sum([totals.get(key, 0.0) for key in (MISMATCH, "compared")])

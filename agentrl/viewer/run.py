@@ -8,7 +8,7 @@ from agentrl.errors import AgentrlError, DataError, nearest
 from agentrl.lab.credit_study import load_episodes
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.config.yaml_tree import parse_yaml
-from agentrl.trainer.credit import turn_table
+from agentrl.trainer.credit import table_for
 from agentrl.types import Trajectory
 from agentrl.viewer.layout import lay_out
 from agentrl.viewer.page import Advantages, write_page
@@ -74,7 +74,7 @@ def recomputed_advantages(
         recipe = make_recipe(config.algorithm)
         if type(recipe).state_dict is not Recipe.state_dict:
             return None, f"{recipe.name} remembers earlier iterations"
-        flat = recipe.advantages(turn_table(verdicts, recipe.group_by())).tolist()
+        flat = recipe.advantages(table_for(recipe, verdicts)).tolist()
     except AgentrlError as error:
         return None, str(error)
     values = iter(flat)

@@ -36,6 +36,7 @@ class Player:
 
     Attributes:
       collector: chooses and plays the tasks of an iteration.
+      context: how conversations are written.
       engine: samples the policy's turns.
       max_turns: most turns of an episode; None for no limit.
     """
@@ -55,7 +56,7 @@ class Player:
         self._policy_engine = PolicyEngine(config, model, tokenizer, folder)
         self.engine = self._policy_engine.engine
         context, rollout = config.context, config.rollout
-        self._context = make_context(
+        self.context = make_context(
             tokenizer,
             context.kind,
             protocol=context.protocol,
@@ -66,7 +67,7 @@ class Player:
         self._limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
         self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, stop_token_ids=end_ids(model))
         self._rollout = make_rollout(
-            config, recipe, self._env_factory, self.engine, self._context, self._params, self._limits, is_aborted
+            config, recipe, self._env_factory, self.engine, self.context, self._params, self._limits, is_aborted
         )
         env = self._env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)
@@ -92,7 +93,7 @@ class Player:
         return evaluate_policy(
             self._env_factory,
             self.engine,
-            self._context,
+            self.context,
             self._config.eval,
             self._params,
             self._limits,
@@ -106,7 +107,7 @@ class Player:
         """Let the demonstrator play the evaluation tasks."""
         demonstrator = self._config.warm_start.demonstrator
         return evaluate_demonstrator(
-            self._env_factory, self._context, self._config.eval, demonstrator, self._limits, self._is_aborted
+            self._env_factory, self.context, self._config.eval, demonstrator, self._limits, self._is_aborted
         )
 
     def demonstrations(self, say: Callable[[str], None]) -> list[Trajectory]:
@@ -119,7 +120,7 @@ class Player:
             demonstrate,
             self._env_factory,
             [tasks[number] for number in mine],
-            self._context,
+            self.context,
             seed=seeding.derive(seed, "demonstrations"),
             numbers=mine,
             wander=config.demonstrator.wander,

@@ -79,6 +79,7 @@ def _more(columns: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     return {
         "final_anchor": [ends[name][0] for name in columns["trajectory"]],
         "success": [ends[name][1] for name in columns["trajectory"]],
+        "text": [f"in room{rng.integers(0, 3)} there is item{rng.integers(0, 3)}" for _ in range(count)],
         "hindsight": (-3.0 * rng.random(count)).tolist(),
         "step_reward": (rng.random(count) - 0.5).tolist(),
     }

@@ -14,15 +14,16 @@ COLUMNS = {
     "trajectory": [0, 1, 2],
     "turn": [0] * 3,
     "reward": [1, 0, 0],
-    "anchor": ["red door", "red door", "blue lamp"],
+    "text": ["red door", "red door", "blue lamp"],
     "success": [True, False, False],
 }
 PLACES = ["a red door", "a blue door", "a red lamp on a red table", "the door, the lamp", "", "nowhere"]
 
 
 def with_texts(columns):
-    states = sorted(set(columns["anchor"]))
-    return columns | {"anchor": [PLACES[states.index(state) % len(PLACES)] for state in columns["anchor"]]}
+    states = sorted(set(columns["text"]))
+    texts = [PLACES[states.index(state) % len(PLACES)] for state in columns["text"]]
+    return columns | {"text": texts, "anchor": texts}
 
 
 def test_vectors_golden():
@@ -41,8 +42,7 @@ def test_golden():
     # cosines 1 and 0, T = 1: the two at the door count e each, the lamp 1
     table, e = TurnTable.from_columns(**COLUMNS), math.e
     step = [1 - e / (2 * e + 1), -e / (2 * e + 1), -1 / (2 + e)]
-    code = {"texts": table.anchor_labels, "text": table.anchor_N}
-    np.testing.assert_allclose(credit.soft_anchor(table, **code, temperature=1.0), step)
+    np.testing.assert_allclose(credit.soft_anchor(table, temperature=1.0), step)
     success = 1 + 0.866 * (1 / (1 + math.exp(-((2 / 3) ** 5))) - 0.5)
     failure = 1 + 0.866 * (1 / (1 + math.exp((1 / 3) ** 5)) - 0.5)
     np.testing.assert_allclose(credit.success_rate_weight(table), [success, failure, failure])
@@ -55,7 +55,7 @@ def oracle_step(columns, temperature):
     import re
 
     rows = range(len(columns["turn"]))
-    words = [re.findall(r"\b\w\w+\b", text.lower()) for text in columns["anchor"]]
+    words = [re.findall(r"\b\w\w+\b", text.lower()) for text in columns["text"]]
     idf = {
         word: math.log((1 + len(rows)) / (1 + sum(word in other for other in words))) + 1
         for bag in words
@@ -64,7 +64,7 @@ def oracle_step(columns, temperature):
     vectors = [{word: bag.count(word) * idf[word] for word in bag} for bag in words]
 
     def cosine(one, other):
-        if columns["anchor"][one] == columns["anchor"][other]:
+        if columns["text"][one] == columns["text"][other]:
             return 1.0
         a, b = vectors[one], vectors[other]
         norm = math.sqrt(sum(x * x for x in a.values()) * sum(x * x for x in b.values()))
@@ -84,17 +84,16 @@ def oracle_step(columns, temperature):
 def test_equals_the_definition(seed, temperature):
     columns = with_texts((random_forest if seed % 2 else random_columns)(seed))
     table = table_of(columns)
-    result = credit.soft_anchor(table, texts=table.anchor_labels, text=table.anchor_N, temperature=temperature)
+    result = credit.soft_anchor(table, temperature=temperature)
     np.testing.assert_allclose(result, oracle_step(columns, temperature), atol=1e-10)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_cold_it_compares_equal_texts_and_hot_the_whole_group(seed):
     table = table_of(with_texts(random_columns(seed)))
-    code = {"texts": table.anchor_labels, "text": table.anchor_N}
-    cold = credit.soft_anchor(table, **code, temperature=1e-4)
+    cold = credit.soft_anchor(table, temperature=1e-4)
     np.testing.assert_allclose(cold, credit.anchor_state(table, scale="none"), atol=1e-9)
-    hot = credit.soft_anchor(table, **code, temperature=1e9)
+    hot = credit.soft_anchor(table, temperature=1e9)
     returns = credit.discounted_returns(table, 0.95)
     means = np.bincount(table.group_N, returns) / np.bincount(table.group_N)
     np.testing.assert_allclose(hot, returns - means[table.group_N], atol=1e-7)
@@ -124,5 +123,5 @@ def test_only_the_most_frequent_words_are_known():
 def test_bad_options_and_states_are_refused():
     with pytest.raises(ConfigError, match="temperature is 0"):
         credit.proxmo(TurnTable.from_columns(**COLUMNS), temperature=0.0)
-    with pytest.raises(DataError, match="compares texts"):
-        credit.proxmo(TurnTable.from_columns(**COLUMNS | {"anchor": [1, 2, 3]}))
+    with pytest.raises(DataError, match="similarity is that of texts"):
+        credit.proxmo(TurnTable.from_columns(**COLUMNS | {"text": [1, 2, 3]}))

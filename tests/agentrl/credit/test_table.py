@@ -141,6 +141,12 @@ def test_a_lone_trajectory_and_equal_rewards_give_exactly_zero(name):
     # 0.1 has no exact float: the mean of three equal sums must still be that sum
     columns = {"group": [0, 1, 1, 1], "trajectory": [0, 1, 2, 3], "turn": [0] * 4, "reward": [0.1] * 4}
     same = {"anchor": ["s"] * 4, "action": ["a"] * 4, "next_anchor": ["t"] * 4, "tokens": [3, 1, 1, 1]}
-    same |= {"final_anchor": ["t"] * 4, "success": [True] * 4, "hindsight": [-1.0] * 4, "step_reward": [0.2] * 4}
+    same |= {
+        "final_anchor": ["t"] * 4,
+        "success": [True] * 4,
+        "hindsight": [-1.0] * 4,
+        "step_reward": [0.2] * 4,
+        "text": ["a room"] * 4,
+    }
     table = TurnTable.from_columns(**columns, **same)
     np.testing.assert_array_equal(ESTIMATORS[name](table), 0.0)

@@ -40,8 +40,9 @@ def episode(name: str, turns: int, outcome: Outcome = Outcome.FAILURE) -> Trajec
 
 
 def test_columns() -> None:
-    columns = turn_columns([episode("a", 2), episode("b", 1, Outcome.ENV_ERROR)])
-    assert columns == {
+    one, other = episode("a", 2), episode("b", 1, Outcome.ENV_ERROR)
+    one.final_anchor = "the end"
+    assert turn_columns([one, other]) == {
         "group": ["group"] * 3,
         "trajectory": ["a", "a", "b"],
         "turn": [0, 1, 0],
@@ -49,6 +50,8 @@ def test_columns() -> None:
         "anchor": ["state 0", "state 1", "state 0"],
         "action": ["action 0", "action 1", "action 0"],
         "next_anchor": ["state 1", None, None],
+        "final_anchor": ["the end"] * 2 + [None],
+        "success": [False] * 3,
         "invalid": [False, True, False],
         "verdict": [True, True, False],
         "tokens": [2, 3, 2],
