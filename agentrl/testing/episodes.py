@@ -45,6 +45,10 @@ def check_info(case: Case) -> None:
         for turn, frame in enumerate(episode.frames):
             for complaint in _complaints(frame, case.env.task.id, first=turn == 0):
                 episode.require(False, f"After turn {turn}, info{complaint}.")
+            answers = [one.facts.get("answer") for one in (episode.frames[0], frame)]
+            episode.require(
+                answers[0] == answers[1], f"The answer is {answers[0]!r}, after turn {turn} {answers[1]!r}."
+            )
 
 
 def _complaints(frame: Frame, task_id: str, *, first: bool) -> list[str]:
@@ -64,6 +68,7 @@ def _complaints(frame: Frame, task_id: str, *, first: bool) -> list[str]:
         f"['outcome'] is {info.get('outcome')!r} though ended is {frame.ended}": ("outcome" in info) == frame.ended,
         "['outcome'] is not an Outcome": isinstance(info.get("outcome", Outcome.SUCCESS), Outcome),
         "['outcome_reason'] is not a string": isinstance(info.get("outcome_reason", ""), str),
+        "['answer'] is not a text": isinstance(info.get("answer", "none"), str) and info.get("answer", "none") != "",
         "['success'] contradicts info['outcome']": (info.get("outcome") is Outcome.SUCCESS) == info.get("success"),
     }
     return [complaint for complaint, holds in tests.items() if not holds]

@@ -14,6 +14,8 @@ BROKEN: list[tuple[str, type[TextEnv]]] = [
     ("step", toy.IntegerReward),
     ("info", toy.ScoreOfTwo),
     ("info", toy.ListedTwice),
+    ("info", toy.AnswersTwice),
+    ("info", toy.AnswersNothing),
     ("any_string", toy.ChokesOnEmpty),
     ("any_string", toy.SwallowsNonsense),
     ("admissible", toy.ListsTheImpossible),

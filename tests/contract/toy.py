@@ -88,6 +88,16 @@ class ListedTwice(Line):
         return ["left", "right", "left"]
 
 
+class AnswersTwice(Line):
+    def _answer(self) -> str:
+        return f"answer {self.turn}"
+
+
+class AnswersNothing(Line):
+    def _answer(self) -> str:
+        return ""
+
+
 class ChokesOnEmpty(Line):
     def _advance(self, action: str) -> TurnResult:
         return super()._advance(action.split()[0])

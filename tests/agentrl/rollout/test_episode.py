@@ -11,7 +11,7 @@ from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, TurnResult, advance
 from agentrl.errors import ConfigError, TaskNotFoundError
-from agentrl.rollout import EpisodeSpec, Limits, play_episode
+from agentrl.rollout import EpisodeSpec, Limits, anchor_digest, play_episode
 from agentrl.rollout.limits import NO_LIMITS
 from agentrl.types import StopReason, Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter, recite
@@ -58,6 +58,18 @@ def test_a_solved_episode_is_recorded_turn_by_turn(context: Context) -> None:
     assert turns[1].anchor == turns[2].anchor
     assert len({turn.anchor for turn in turns}) == 3
     assert len(turns[0].anchor) == 32
+
+
+def test_the_end_of_an_episode_is_recorded(context: Context) -> None:
+    env = Corridor()
+    trajectory = play(env, reciting(context, *WIN), context)
+    assert trajectory.final_anchor == anchor_digest(env._anchor_key())
+    assert trajectory.final_observation == env._last_observation
+    assert trajectory.answer is None
+    # A limit ends it where the next turn would have begun.
+    cut = play(Corridor(), reciting(context, *WIN), context, Limits(max_turns=2))
+    assert cut.final_anchor == trajectory.turns[2].anchor
+    assert cut.final_observation == trajectory.turns[2].observation
 
 
 @pytest.mark.parametrize("kind", ["append", "window"])
