@@ -1,5 +1,6 @@
 """Scripted demonstrators, and their episodes in the token form of rollouts: data for a supervised warm start."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
@@ -21,6 +22,9 @@ from agentrl.types import StopReason, Trajectory
 MEMORY_BYTES = 32 * 2**20
 """Bound of what is remembered of actions and their ids."""
 
+_BLANK = re.compile(r"<[\w ]+>")
+_FIRST_WORD = re.compile(r"\W*\w+")
+
 
 class FallibleExpert:
     """An expert that errs: its demonstrations leave something to be learned by reinforcement.
@@ -28,14 +32,16 @@ class FallibleExpert:
     Each turn draws independently:
 
     - ``wander``: the chance to play any other admissible action, uniformly: drifting off.
-    - ``mistake``: the chance to play another admissible action of the same kind (the same first word; any other
-      where there is none): the right idea with the wrong object.
+    - ``mistake``: the chance to play another admissible action of the same kind (the same first word, like ``take``
+      of ``take cup`` and ``click`` of ``click[buy now]``; any other where there is none): the right idea with the wrong
+      object.
     - ``forget``: the chance, after a turn that departed from the expert's choice, to start a new expert from
       ``renew``: it loses its memory, or makes a new plan.
     - ``lapse``: the chance to lose the thread for good: this and all later actions of the episode are admissible
       ones at random, so that most such episodes fail.
 
-    The expert is asked on every turn, also when it is overruled, so that one with a memory sees every observation.
+    An admissible action with a blank to fill in, like ``search[<keywords>]``, is nobody's error. The expert is asked on
+    every turn, also when it is overruled, so that one with a memory sees every observation.
 
     Args:
       expert: the expert of one episode.
@@ -109,10 +115,16 @@ class FallibleExpert:
         admissible = info.get("admissible_actions")
         if admissible is None:
             raise ConfigError("a fallible expert needs an environment that lists its admissible actions")
-        others = [action for action in admissible if action != right]
+        others = [action for action in admissible if action != right and not _BLANK.search(action)]
         if same_kind:
-            others = [action for action in others if action.split()[:1] == right.split()[:1]] or others
+            others = [action for action in others if _kind(action) == _kind(right)] or others
         return others[int(self._rng.integers(len(others)))] if others else right
+
+
+def _kind(action: str) -> str:
+    """Return an action up to the end of its first word."""
+    found = _FIRST_WORD.match(action)
+    return found[0] if found else action
 
 
 def demonstration_tasks(task_ids: Sequence[str], count: int, *, seed: int) -> list[str]:

@@ -129,6 +129,23 @@ def test_a_mistake_where_nothing_is_of_the_kind_is_any_other_action() -> None:
     assert {expert("", {"admissible_actions": ["take cup", "look"]}) for _ in range(9)} == {"look"}
 
 
+@pytest.mark.parametrize(
+    ("right", "same", "other"),
+    [("click[red]", "click[buy now]", "search[tea]"), ('{"name": "a"}', '{"name": "b"}', "done")],
+)
+def test_the_kind_of_an_action_is_its_first_word(right: str, same: str, other: str) -> None:
+    expert = FallibleExpert(lambda observation, info: right, generator(0), wander=0.0, mistake=1.0)
+    assert {expert("", {"admissible_actions": [right, same, other]}) for _ in range(9)} == {same}
+
+
+@pytest.mark.parametrize("knobs", [{"wander": 1.0}, {"wander": 0.0, "mistake": 1.0}, {"wander": 0.0, "lapse": 1.0}])
+def test_no_error_leaves_a_blank_unfilled(knobs: dict[str, float]) -> None:
+    expert = FallibleExpert(lambda observation, info: "search[tea]", generator(0), **knobs)
+    actions: Info = {"admissible_actions": ["search[<keywords>]", "click[back to search]"]}
+    assert {expert("", actions) for _ in range(9)} == {"click[back to search]"}
+    assert expert("", {"admissible_actions": ["search[<your query>]"]}) == "search[tea]"
+
+
 def test_where_nothing_else_can_be_done_the_expert_is_right() -> None:
     expert = FallibleExpert(right, generator(0), wander=1.0)
     assert expert("", {"admissible_actions": ["take cup"]}) == "take cup"
