@@ -1,4 +1,4 @@
-"""The command line: ``agentrl train | eval | play | envs | algorithms | credit | view``."""
+"""The command line: ``agentrl train | eval | play | shop | envs | algorithms | credit | view``."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agentrl.errors import AgentrlError, DataError
+from agentrl.errors import AgentrlError, ConfigError, DataError
 
 app = typer.Typer(
     name="agentrl",
@@ -23,6 +23,7 @@ app = typer.Typer(
 )
 
 TRAINING_PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "matplotlib", "tensorboard", "jinja2")
+SITE_PACKAGES = ("starlette", "uvicorn")
 
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="override a key: section.key=value (YAML); may be repeated")
@@ -81,6 +82,28 @@ def play(
 
     arguments = dict(parse_override(item) for item in overrides or ())
     play_env(make(env_id, **arguments), task=task or None, seed=seed)
+
+
+@app.command()
+def shop(
+    task: Annotated[str, typer.Option(help="task id, for all visitors; default: each visitor gets one drawn")] = "",
+    data: Annotated[Path | None, typer.Option(help="folder of WebShop's files; default: a generated catalogue")] = None,
+    host: Annotated[str, typer.Option(help="address to listen at; 0.0.0.0 lets other machines in")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one")] = 8000,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="argument of the environment: key=value (YAML); may be repeated")
+    ] = None,
+) -> None:
+    """Open the web shop as a site for people: search, compare, buy, and see the score and what was missed."""
+    from agentrl.making import make
+    from agentrl.play import HasSite
+    from agentrl.trainer.config import parse_override
+
+    arguments = dict(parse_override(item) for item in overrides or ()) | ({"data": str(data)} if data else {})
+    env = make("agentrl/WebShop-v0", **arguments)
+    if not isinstance(env, HasSite):
+        raise ConfigError(f"agentrl/WebShop-v0 is {type(env).__name__}, which has no site to serve")
+    env.serve(task=task or None, host=host, port=port)
 
 
 @app.command()
@@ -180,9 +203,10 @@ def main(arguments: list[str] | None = None, run: Callable[..., Any] = app) -> N
     except MemoryError as error:
         _refuse(f"not enough memory{f': {error}' if str(error) else ''}")
     except ModuleNotFoundError as error:
-        if error.name not in TRAINING_PACKAGES:
+        if error.name not in TRAINING_PACKAGES + SITE_PACKAGES:
             raise
-        _refuse(f"{error.name} is not installed: pip install 'agentrl[train]'")
+        extra = "site" if error.name in SITE_PACKAGES else "train"
+        _refuse(f"{error.name} is not installed: pip install 'agentrl[{extra}]'")
 
 
 def _refuse(message: str) -> None:

@@ -1,7 +1,7 @@
-"""Play an environment by hand, in the terminal."""
+"""Play an environment by hand, in the terminal or, where it has a site, in the browser."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,6 +10,14 @@ from agentrl.env import Outcome, Snapshot, SnapshotLevel, TextEnv
 from agentrl.tasks import TaskRef
 
 HELP = "type an action, or its number; :undo, :solution, :help, :quit"
+
+
+@runtime_checkable
+class HasSite(Protocol):
+    """An environment that people can also play in the browser."""
+
+    def serve(self, *, task: str | None = None, host: str = "127.0.0.1", port: int = 8000) -> None:
+        """Serve the site until it is interrupted."""
 
 
 def play(

@@ -12,6 +12,7 @@ import pytest
 from agentrl.cli import main
 from agentrl.policy import build_model
 from agentrl.trainer.loop import run_training
+from agentrl_envs.webshop.env import WebShopEnv
 from tests.agentrl.rollout.toys import byte_tokenizer
 from tests.agentrl.trainer.tiny import records, tiny_config, tiny_tree, write_config
 
@@ -221,7 +222,7 @@ def test_without_the_packages_for_training(
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     code, output, _ = run(capsys, "--help")
     assert code == 0
-    commands = ("train", "eval", "play", "envs", "algorithms", "credit")
+    commands = ("train", "eval", "play", "shop", "envs", "algorithms", "credit")
     assert all(command in output for command in commands)
     for command in commands:
         code, output, _ = run(capsys, command, "--help")
@@ -265,6 +266,25 @@ def test_play(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatc
     assert (code, errors) == (0, "")
     assert "train/3" in output and "You are in room" in output and "You cannot do that." in output
     assert output.rstrip().endswith("left"), "the end of the input leaves the game"
+
+
+def test_shop(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[tuple[int, dict[str, Any]]] = []
+
+    def serve(env: WebShopEnv, **options: Any) -> None:
+        served.append((len(env.shop.stock), options))
+
+    monkeypatch.setattr(WebShopEnv, "serve", serve)
+    options = ("--task", "train/3", "--port", "0", "--set", "catalogue={products: 40}")
+    assert run(capsys, "shop", *options) == (0, "", "")
+    assert served == [(40, {"task": "train/3", "host": "127.0.0.1", "port": 0})]
+    assert "there-is-no-such-folder" in refused(capsys, "shop", "--data", "there-is-no-such-folder")
+
+
+def test_without_the_packages_for_the_site(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "agentrl_envs.webshop.site.server", raising=False)
+    assert refused(capsys, "shop") == "uvicorn is not installed: pip install 'agentrl[site]'"
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ def asked() -> list[Requirement]:
     """Return the requirements of the dev extra, with the extras that it names."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    own = project["dependencies"] + [need for name in ("train", "similarity", "graph", "dev") for need in extras[name]]
+    names = ("train", "similarity", "graph", "site", "dev")
+    own = project["dependencies"] + [need for name in names for need in extras[name]]
     return [need for need in map(Requirement, own) if need.name != "agentrl"]
 
 

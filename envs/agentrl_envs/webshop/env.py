@@ -209,6 +209,12 @@ class WebShopEnv(TextEnv):
             return super().expert(rng)
         return Customer(rng, turns=self.max_turns, is_careful=self._expert == "informed")
 
+    def serve(self, *, task: str | None = None, host: str = "127.0.0.1", port: int = 8000) -> None:
+        """Serve the shop as a web site for people until it is interrupted: see `site.server.serve`."""
+        from agentrl_envs.webshop.site.server import serve
+
+        serve(self, task=task, host=host, port=port)
+
 
 def _open(
     data: str | Path | None,

@@ -9,7 +9,9 @@ from agentrl.errors import ConfigError, TaskNotFoundError
 from agentrl_envs.webshop.catalogue.difficulty import DIFFICULTIES
 from agentrl_envs.webshop.catalogue.goals import SPLITS, GeneratedCatalogue
 from agentrl_envs.webshop.goal import NO_LIMIT, Goal
+from agentrl_envs.webshop.nouns import find_tagger
 from agentrl_envs.webshop.product import Product
+from agentrl_envs.webshop.reward import score_purchase
 
 
 def fulfils(product: Product, goal: Goal) -> bool:
@@ -26,11 +28,16 @@ def fulfils(product: Product, goal: Goal) -> bool:
 @pytest.mark.parametrize("difficulty", DIFFICULTIES)
 def test_every_goal_is_fulfilled_by_its_product(difficulty: str) -> None:
     shop = GeneratedCatalogue(difficulty=difficulty, products=10_000, seed=3)
+    nouns, _ = find_tagger()
     for split in SPLITS:
         for number in range(150):
             goal = shop.load(f"{split}/{number}")
             product = shop.stock.get(goal.asin)
             assert product is not None and fulfils(product, goal)
+            assert isinstance(goal.options, dict)
+            dearest = product.price_range[1]
+            reward, _ = score_purchase(goal, product, goal.options, dearest, nouns=nouns, dialect="fixed")
+            assert reward == 1.0
             assert product.title == goal.name and goal.attributes
 
 
