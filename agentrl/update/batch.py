@@ -198,7 +198,7 @@ def pack(samples: Sequence[Sample], device: torch.device | str = "cpu", *, merge
 
 
 # A fork has kernels of its own in every layer, whatever it saves: for 0.2 M parameters as long as some twenty tokens.
-LEAST_SAVED = 16
+LEAST_SAVED = 32
 
 # Merging has a few more kernels: for a model of 0.2 M parameters it was not slower from 4 % of tokens saved on.
 WORTHWHILE_SHARE = 0.05
