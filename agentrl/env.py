@@ -149,6 +149,13 @@ class TextEnv(Env[str, str]):
     snapshot_level: ClassVar[SnapshotLevel] = SnapshotLevel.EXACT
     is_stateless: ClassVar[bool] = False
     """True declares that answers depend on the task and the action alone: then level `none` can be branched as well."""
+    time_limit_s: ClassVar[float | Mapping[str, float]] = 60.0
+    """Seconds that a call may take where the environment's host can tell: each, or by call, one of ``make``, ``reset``
+    (planning and going back as well), ``step``, ``snapshot`` and ``close``. Longer ones are given up and the episode
+    ended. One number is not that of ``make``, which may have to load much."""
+    overtime: ClassVar[Outcome] = Outcome.ENV_ERROR
+    """How an episode ends whose step takes longer: ``ENV_ERROR``, ``INFRA_LOST`` where that is for others to mend, or
+    ``FAILURE`` where it is the action's own doing: then it is a verdict, with no reward for that turn."""
 
     def __init__(
         self,

@@ -1,17 +1,18 @@
 """Playing one episode: the loop between an environment and an engine."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.context.base import Context, Feed
 from agentrl.engines.base import Completion, Engine, SamplingParams
-from agentrl.env import Expert, Outcome, TextEnv
+from agentrl.env import Outcome
 from agentrl.errors import TaskNotFoundError
+from agentrl.hosts import EnvFault, HostedEnv
+from agentrl.hosts.faults import one_line
 from agentrl.rollout.demonstrations import completion_of
 from agentrl.rollout.group import EpisodeSpec
 from agentrl.rollout.limits import NO_LIMITS, Limits
@@ -19,9 +20,6 @@ from agentrl.rollout.record import EpisodeRecord
 from agentrl.rollout.roll_in import RollIn, disown, hinted
 from agentrl.seeding import derive
 from agentrl.types import Trajectory
-
-EnvCall = Callable[..., Awaitable[Any]]
-"""Calls a method of an environment: inline or in a thread."""
 
 
 class Accident(Exception):
@@ -32,13 +30,8 @@ class Accident(Exception):
         self.outcome = outcome
 
 
-async def call_inline(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a method of an environment right here."""
-    return function(*args, **kwargs)
-
-
 async def play_episode(
-    env: TextEnv,
+    env: HostedEnv,
     engine: Engine,
     context: Context,
     spec: EpisodeSpec,
@@ -46,7 +39,6 @@ async def play_episode(
     limits: Limits = NO_LIMITS,
     *,
     roll_in: RollIn | None = None,
-    call: EnvCall = call_inline,
 ) -> Trajectory:
     """Play one episode to its end and return its record.
 
@@ -62,7 +54,6 @@ async def play_episode(
       params: how to sample; the protocol's stop strings and the end-of-message token are added.
       limits: of the episode.
       roll_in: who plays its first turns; None for the policy.
-      call: how the environment's methods are called.
 
     Raises:
       TaskNotFoundError: the task does not exist (misuse, not an accident).
@@ -73,15 +64,15 @@ async def play_episode(
     guided = 0
     try:
         with boundary(Outcome.ENV_ERROR, "in reset"):
-            observation, info = await call(env.reset, seed=spec.env_seed, options={"task": spec.task_id})
+            observation, info = await env.reset(spec.env_seed, spec.task_id)
             if spec.hint:
-                observation = hinted(observation, await call(env.solution), spec.hint)
+                observation = hinted(observation, await env.solution(), spec.hint)
             record.begin(observation, info)
         if roll_in is not None:
-            guided = await _guide(env, context, record, roll_in, spec, limits, call)
+            guided = await _guide(env, context, record, roll_in, spec, limits)
         if guided:
             speaker.recall(record.told)
-        while not record.is_over and await play_turn(env, speaker, record, params, limits, call=call):
+        while not record.is_over and await play_turn(env, speaker, record, params, limits):
             pass
     except Accident as accident:
         record.cut(accident.outcome, str(accident))
@@ -91,13 +82,7 @@ async def play_episode(
 
 
 async def _guide(
-    env: TextEnv,
-    context: Context,
-    record: EpisodeRecord,
-    roll_in: RollIn,
-    spec: EpisodeSpec,
-    limits: Limits,
-    call: EnvCall,
+    env: HostedEnv, context: Context, record: EpisodeRecord, roll_in: RollIn, spec: EpisodeSpec, limits: Limits
 ) -> int:
     """Let the guide play its turns; return how many, fewer where a limit or the end comes first.
 
@@ -106,17 +91,17 @@ async def _guide(
       DataError: the tokenizer cannot write an action.
     """
     with boundary(Outcome.ENV_ERROR, "in the roll-in's plan"):
-        count, guide = cast(tuple[int, Expert], await call(roll_in.draw, env, spec.env_seed))
+        count: int = await env.script(roll_in.draw, spec.env_seed)
     for turn in range(count):
         if record.is_over:
             return turn
         with boundary(Outcome.ENV_ERROR, f"in the guide's turn {turn}"):
-            action = await call(guide, record.observation, record.info)
+            action = await env.advise()
         completion, feed = completion_of(context, action), record.feed()
         if limits.room(record.trajectory, feed, None)[0] <= len(completion.ids):
             return turn
         with boundary(Outcome.ENV_ERROR, f"in the guide's turn {turn}"):
-            record.step(await call(env.step, record.answer(feed, completion)))
+            record.step(await env.step(record.answer(feed, completion)))
         record.trajectory.turns[-1].num_tokens = 0  # none that the policy sampled
     return count
 
@@ -129,13 +114,7 @@ def turn_params(params: SamplingParams, context: Context) -> SamplingParams:
 
 
 async def play_turn(
-    env: TextEnv,
-    speaker: "Speaker",
-    record: EpisodeRecord,
-    params: SamplingParams,
-    limits: Limits,
-    *,
-    call: EnvCall = call_inline,
+    env: HostedEnv, speaker: "Speaker", record: EpisodeRecord, params: SamplingParams, limits: Limits
 ) -> bool:
     """Sample one turn and play it; return whether the episode goes on.
 
@@ -153,7 +132,7 @@ async def play_turn(
         own_params = params if params.max_tokens <= room else replace(params, max_tokens=room)
         completion = await speaker.say(feed, own_params, turn)
     with boundary(Outcome.ENV_ERROR, f"in turn {turn}"):
-        record.step(await call(env.step, record.answer(feed, completion)))
+        record.step(await env.step(record.answer(feed, completion)))
     return not record.is_over
 
 
@@ -193,10 +172,12 @@ class Speaker:
 
 @contextmanager
 def boundary(outcome: Outcome, where: str) -> Iterator[None]:
-    """Turn an exception of the environment or the engine into an accident that says what and where."""
+    """Turn an exception of the environment or the engine into an accident that says what and where, in one line."""
     try:
         yield
     except TaskNotFoundError:
         raise
+    except EnvFault as fault:
+        raise Accident(fault.outcome, f"{fault.kind} {where}: {fault.text}") from fault
     except Exception as error:
-        raise Accident(outcome, f"{type(error).__name__} {where}: {error}") from error
+        raise Accident(outcome, f"{type(error).__name__} {where}: {one_line(error)}") from error

@@ -1,7 +1,6 @@
 """Writing down one episode: the part that model and scripted demonstrator share, so that their records are alike."""
 
 import hashlib
-import math
 from collections.abc import Hashable
 from typing import Any, cast
 
@@ -81,15 +80,8 @@ class EpisodeRecord:
         return parsed.action
 
     def step(self, result: tuple[str, float, bool, bool, dict[str, Any]]) -> None:
-        """Take the environment's answer to the action.
-
-        Raises:
-          ValueError: the reward is not finite.
-          KeyError: ``info`` lacks a key of the environment contract.
-        """
+        """Take the environment's answer to the action, which its host has checked."""
         observation, reward, terminated, truncated, info = result
-        if not math.isfinite(reward):
-            raise ValueError(f"the environment gave a reward of {reward}")
         turn, trajectory = self.trajectory.turns[-1], self.trajectory
         turn.reward, turn.terminated, turn.truncated = float(reward), bool(terminated), bool(truncated)
         turn.action_valid = turn.action_valid and bool(info.get("action_valid", True))
@@ -100,8 +92,13 @@ class EpisodeRecord:
             trajectory.outcome, trajectory.outcome_reason = Outcome(info["outcome"]), str(info["outcome_reason"])
 
     def cut(self, outcome: Outcome, reason: str) -> None:
-        """End the episode from outside: a limit is reached, or something broke."""
+        """End the episode from outside: a limit is reached, or something broke.
+
+        An action that took too long, where that is a failure, is its last one.
+        """
         self.trajectory.outcome, self.trajectory.outcome_reason = outcome, reason
+        if self.trajectory.turns and outcome is Outcome.FAILURE:
+            self.trajectory.turns[-1].terminated = True
         if self.trajectory.turns and not self.trajectory.turns[-1].terminated:
             self.trajectory.turns[-1].truncated = True
 

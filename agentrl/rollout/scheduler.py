@@ -2,48 +2,27 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, groupby
-from typing import Protocol
 
 from agentrl.context.base import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
-from agentrl.errors import AbortedError, ConfigError
+from agentrl.errors import ConfigError
+from agentrl.hosts import EnvFault, EnvHost, as_host
 from agentrl.rollout.branching.group import GrowingGroup
 from agentrl.rollout.branching.player import check_forkable
 from agentrl.rollout.branching.sampler import Independent, Sampler
 from agentrl.rollout.episode import turn_params
 from agentrl.rollout.group import EpisodeSpec
+from agentrl.rollout.jobs import Job, play_all
 from agentrl.rollout.limits import NO_LIMITS, Limits
-from agentrl.rollout.pool import EnvPool
 from agentrl.rollout.result import RolloutResult
 from agentrl.rollout.roll_in import RollIn
 from agentrl.rollout.single import SingleEpisode
 from agentrl.rollout.stage import Stage
-from agentrl.types import Trajectory
-
-POLL_S = 0.05
-"""Seconds between looks at whether a rollout is to be given up."""
-
-
-class Job(Protocol):
-    """What the scheduler plays as one: it retries what accidents ended and keeps the records.
-
-    Attributes:
-      specs: episodes that are wanted; as many sessions may be open at once.
-      trajectories: those with a verdict, in the order of the specs.
-      accidents: the record of attempts without one.
-    """
-
-    specs: list[EpisodeSpec]
-    trajectories: list[Trajectory]
-    accidents: list[Trajectory]
-
-    async def play(self) -> None:
-        """Play everything; cancelled, let go of environments and sessions first."""
 
 
 class Rollout:
@@ -57,7 +36,8 @@ class Rollout:
     sampling seed.
 
     Args:
-      env_factory: makes an environment; they are reused over episodes, and built anew after an exception.
+      host: where environments live, or what makes one: then they live here, until :meth:`close`. They are reused over
+        episodes, and made anew after an exception.
       engine: samples the policy.
       context: renders the conversation.
       params: how to sample a turn; the protocol's stop strings and the end-of-message token are added.
@@ -67,7 +47,6 @@ class Rollout:
       concurrency: most sessions open at once (at most the engine's): so many episodes are under way, or
         ``concurrency`` // (size of a group) groups.
       max_retries: attempts after the first, per episode.
-      threads: call environments in threads.
       roll_in: who plays the first turns of episodes; None for the policy. Not where groups are one job.
       is_aborted: whether to give up what is being played; asked every ``POLL_S``. It may turn true in a thread or in a
         signal handler. None for never.
@@ -79,7 +58,7 @@ class Rollout:
 
     def __init__(
         self,
-        env_factory: Callable[[], TextEnv],
+        host: EnvHost | Callable[[], TextEnv],
         engine: Engine,
         context: Context,
         params: SamplingParams,
@@ -89,7 +68,6 @@ class Rollout:
         max_env_steps: int | None = None,
         concurrency: int = 64,
         max_retries: int = 2,
-        threads: bool = False,
         roll_in: RollIn | None = None,
         is_aborted: Callable[[], bool] | None = None,
     ) -> None:
@@ -106,13 +84,9 @@ class Rollout:
         self._plays_groups = self._sampler.branches or max_env_steps is not None
         if self._plays_groups and roll_in is not None:
             raise ConfigError("a roll-in needs episodes that are played one by one: no forks and no max_env_steps")
-        self._pool = EnvPool(env_factory, concurrency, threads=threads)
+        self._host, self._owns_host = as_host(host), not isinstance(host, EnvHost)
         params = replace(turn_params(params, context), alternatives=self._sampler.alternatives)
-        self._stage = Stage(engine, context, params, limits, self._pool, max_retries)
-        if self._sampler.branches:
-            env = env_factory()
-            check_forkable(env, type(env).__name__)
-            self._pool.release(env)
+        self._stage = Stage(engine, context, params, limits, self._host, max_retries)
 
     def collect(self, specs: Sequence[EpisodeSpec]) -> RolloutResult:
         """Play ``specs`` and return their trajectories. For callers without an event loop.
@@ -131,7 +105,7 @@ class Rollout:
         Cancelled or aborted, it cancels the episodes under way and waits until they have let go of their sessions. A
         call of an environment that is running is waited for.
         """
-        begin, busy_s = time.perf_counter(), self._pool.busy_s
+        begin, busy_s = time.perf_counter(), self._host.busy_s
         jobs = self._jobs(specs)
         largest = max((len(job.specs) for job in jobs), default=1)
         if largest > self._concurrency:
@@ -139,28 +113,22 @@ class Rollout:
                 f"a group of {largest} paths needs as many sessions, concurrency is {self._concurrency}: "
                 "raise rollout.concurrency or lower rollout.group_size"
             )
-        waiting = deque(jobs)
-        try:
-            async with asyncio.TaskGroup() as everything:
-                watch = everything.create_task(self._watch())
-                async with asyncio.TaskGroup() as workers:
-                    for _ in range(min(self._concurrency // largest, len(jobs))):
-                        workers.create_task(_work(waiting))
-                watch.cancel()
-        except BaseExceptionGroup as error:
-            raise first_exception(error) from None
+        if self._sampler.branches and jobs:
+            await self._check_forkable()
+        await play_all(jobs, self._concurrency // largest, self._is_aborted)
         incomplete = dict.fromkeys(job.specs[0].group for job in jobs if len(job.trajectories) < len(job.specs))
         return RolloutResult(
             list(chain.from_iterable(job.trajectories for job in jobs)),
             list(chain.from_iterable(job.accidents for job in jobs)),
             tuple(incomplete),
             time.perf_counter() - begin,
-            self._pool.busy_s - busy_s,
+            self._host.busy_s - busy_s,
         )
 
     def close(self) -> None:
-        """Close the environments."""
-        self._pool.close()
+        """Close the environments, if they live here."""
+        if self._owns_host:
+            self._host.close()
 
     def __enter__(self) -> "Rollout":
         return self
@@ -168,12 +136,11 @@ class Rollout:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    async def _watch(self) -> None:
-        """Wait until the rollout is to be given up."""
-        while self._is_aborted is not None:
-            if self._is_aborted():
-                raise AbortedError("the rollout was given up on request")
-            await asyncio.sleep(POLL_S)
+    async def _check_forkable(self) -> None:
+        with suppress(EnvFault):  # one that cannot be made is an accident of each episode
+            env = await self._host.acquire()
+            check_forkable(env, env.name)
+            await self._host.release(env)
 
     def _jobs(self, specs: Sequence[EpisodeSpec]) -> list[Job]:
         if not self._plays_groups:
@@ -182,15 +149,3 @@ class Rollout:
             GrowingGroup(self._stage, list(members), self._sampler, self._max_env_steps)
             for _, members in groupby(specs, key=lambda spec: spec.group)
         ]
-
-
-async def _work(waiting: deque[Job]) -> None:
-    """Play jobs until none is waiting."""
-    while waiting:
-        await waiting.popleft().play()
-
-
-def first_exception(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first exception inside a group: what a sequential loop would have raised."""
-    error = group.exceptions[0]
-    return first_exception(error) if isinstance(error, BaseExceptionGroup) else error

@@ -43,7 +43,7 @@ class SingleEpisode:
         stage = self._stage
         try:
             with boundary(Outcome.ENV_ERROR, "while making the environment"):
-                env = await stage.pool.acquire()
+                env = await stage.host.acquire()
         except Accident as accident:
             record = EpisodeRecord(stage.context, spec)
             record.cut(accident.outcome, str(accident))
@@ -58,12 +58,8 @@ class SingleEpisode:
                 stage.params,
                 stage.limits,
                 roll_in=self._roll_in,
-                call=stage.pool.call,
             )
             is_fit = trajectory.outcome is not Outcome.ENV_ERROR
         finally:
-            if is_fit:
-                stage.pool.release(env)
-            else:
-                await stage.pool.discard(env)
+            await stage.host.release(env, is_fit=is_fit)
         return trajectory

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from agentrl.context.base import Context
 from agentrl.engines.base import Engine, SamplingParams
+from agentrl.hosts import EnvHost
 from agentrl.rollout.limits import Limits
-from agentrl.rollout.pool import EnvPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Stage:
       context: renders the conversations.
       params: how to sample a turn, with the stop strings and ids of the context.
       limits: of each episode.
-      pool: lends environments.
+      host: lends environments.
       max_retries: attempts after the first, per episode, where accidents end them.
     """
 
@@ -25,5 +25,5 @@ class Stage:
     context: Context
     params: SamplingParams
     limits: Limits
-    pool: EnvPool
+    host: EnvHost
     max_retries: int

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from string import Template
 from typing import cast
 
@@ -25,10 +26,7 @@ def env_factory(config: Config) -> Callable[[], TextEnv]:
         for key, value in config.env.kwargs.items()
     }
 
-    def factory() -> TextEnv:
-        return make(config.env.id, **kwargs)
-
-    return factory
+    return partial(make, config.env.id, **kwargs)
 
 
 def check_tasks(config: Config) -> None:

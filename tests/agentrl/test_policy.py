@@ -1,5 +1,6 @@
 """Policies from nothing: a tokenizer that can write everything, a small model, and folders that are checked."""
 
+import functools
 import itertools
 import re
 from pathlib import Path
@@ -100,7 +101,8 @@ def test_chat_template(tokenizer: Any) -> None:
 
 def test_demonstrations_can_be_written(tokenizer: Any) -> None:
     """What is not in the tokenizer's training text is written all the same."""
-    [played] = demonstrate(lambda: agentrl.make("agentrl/Maze-v0"), ["train/0"], make_context(tokenizer), seed=0)
+    make = functools.partial(agentrl.make, "agentrl/Maze-v0")
+    [played] = demonstrate(make, ["train/0"], make_context(tokenizer), seed=0).trajectories
     assert played.success
 
 

@@ -9,6 +9,7 @@ from agentrl.context.base import Context, Feed
 from agentrl.engines.base import Completion
 from agentrl.env import Info, Outcome, Snapshot, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
+from agentrl.hosts import HostedEnv
 from agentrl.rollout.branching.detour import Detour, PrunedError
 from agentrl.rollout.branching.speaker import BranchSpeaker
 from agentrl.rollout.episode import Accident, boundary, play_turn
@@ -17,7 +18,7 @@ from agentrl.rollout.record import EpisodeRecord
 from agentrl.rollout.stage import Stage
 
 
-def check_forkable(env: TextEnv, name: str) -> None:
+def check_forkable(env: TextEnv | HostedEnv, name: str) -> None:
     """Check that an environment can be branched.
 
     Raises:
@@ -112,7 +113,7 @@ class Player:
         self.num_replayed = 0
         self.pruned: PrunedError | None = None
         self.is_over = False
-        self._env: TextEnv | None = None
+        self._env: HostedEnv | None = None
         self._speaker = BranchSpeaker(stage.engine, spec.sampling_seed, self.record.held(), detour)
 
     @property
@@ -144,9 +145,7 @@ class Player:
             if self._env is None:
                 await self._enter()
             assert self._env is not None
-            goes_on = await play_turn(
-                self._env, self._speaker, self.record, stage.params, stage.limits, call=stage.pool.call
-            )
+            goes_on = await play_turn(self._env, self._speaker, self.record, stage.params, stage.limits)
             if goes_on:
                 await self._keep_place(self._env)
             self.is_over = not goes_on
@@ -166,10 +165,8 @@ class Player:
         env, self._env = self._env, None
         if env is None:
             return
-        if self.is_over and self.record.trajectory.outcome is not Outcome.ENV_ERROR:
-            self._stage.pool.release(env)
-        else:
-            await self._stage.pool.discard(env)
+        is_fit = self.is_over and self.record.trajectory.outcome is not Outcome.ENV_ERROR
+        await self._stage.host.release(env, is_fit=is_fit)
 
     def hush(self) -> None:
         """Release the engine's session."""
@@ -177,27 +174,27 @@ class Player:
 
     async def _enter(self) -> None:
         """Bring an environment to where the first own turn begins."""
-        pool, spec = self._stage.pool, self.spec
+        spec = self.spec
         with boundary(Outcome.ENV_ERROR, "while making the environment"):
-            env = self._env = await pool.acquire()
+            env = self._env = await self._stage.host.acquire()
         place = self.snapshots[-1] if self.snapshots else None
         if place is not None:
             with boundary(Outcome.ENV_ERROR, f"in restore at turn {self.start}"):
-                await pool.call(env.restore, place)
+                await env.restore(place)
             self.num_replayed = place.turn if place.level is SnapshotLevel.REPLAY else 0
             return
         with boundary(Outcome.ENV_ERROR, "in reset"):
-            first = await pool.call(env.reset, seed=spec.env_seed, options={"task": spec.task_id})
+            first = await env.reset(spec.env_seed, spec.task_id)
         if self.snapshots:  # a stateless world has no place: only the turns are counted on
-            env.turn = self.start
+            await env.skip_to(self.start)
             return
         with boundary(Outcome.ENV_ERROR, "in reset"):
             self.record.begin(*first)
         await self._keep_place(env)
 
-    async def _keep_place(self, env: TextEnv) -> None:
+    async def _keep_place(self, env: HostedEnv) -> None:
         if env.snapshot_level is SnapshotLevel.NONE:
             self.snapshots.append(None)
             return
         with boundary(Outcome.ENV_ERROR, f"in snapshot at turn {len(self.snapshots)}"):
-            self.snapshots.append(await self._stage.pool.call(env.snapshot))
+            self.snapshots.append(await env.snapshot())

@@ -11,6 +11,9 @@ from agentrl.errors import ConfigError, nearest
 from agentrl.trainer.config.whole import Config
 from agentrl.trainer.config.yaml_tree import parse_yaml
 
+REPLACED = {"rollout.threads": "environments live in a host now: set env.host to threads, or processes"}
+"""Keys of old configurations, and what to write instead."""
+
 
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
@@ -44,6 +47,8 @@ def parse_config(tree: Mapping[str, Any]) -> Config:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
+        if key in REPLACED:
+            raise ConfigError(f"unknown key {key!r}: {REPLACED[key]}") from None
         if first["type"] == "extra_forbidden":
             raise ConfigError(f"unknown key {key!r}{_nearest_key(first['loc'])}") from None
         if first["type"] == "model_type":

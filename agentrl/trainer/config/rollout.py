@@ -58,9 +58,6 @@ class RolloutConfig(Section):
     top_p: float = Field(1.0, description="1: episodes are trained on under the distribution that they are drawn from")
     concurrency: int = Field(128, gt=0, le=100_000, description="episodes in flight per process")
     max_retries: int = Field(2, ge=0, le=1_000, description="fresh attempts for an episode lost to an accident")
-    threads: bool = Field(
-        False, description="step environments in threads: for slow ones; repeated up to floating point, not bit for bit"
-    )
 
     @pydantic.field_validator("top_p")
     @classmethod

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import pydantic
 from pydantic import Field
 
+from agentrl.hosts import HostOptions
 from agentrl.trainer.config.policy import ContextConfig, PolicyConfig, WarmStartConfig
 from agentrl.trainer.config.rollout import CurriculumConfig, EngineConfig, EvalConfig, RolloutConfig
 from agentrl.trainer.config.section import MOST_SEED, Section
@@ -22,6 +23,33 @@ class EnvConfig(Section):
     id: str = Field(description="id in Gymnasium's registry, e.g. agentrl/Household-v0")
     kwargs: dict[str, Any] = Field({}, description="arguments of the environment")
     train_split: str = "train"
+    host: Literal["inline", "threads", "processes"] = Field(
+        "inline",
+        description="inline: for microseconds a step; threads: it waits; processes: it computes, hangs, leaks or dies",
+    )
+    time_limit_s: float | dict[str, float] | None = Field(
+        None, description="seconds a call, or by call: make, reset, step, snapshot, close; null: the environment's own"
+    )
+    per_process: int = Field(1, gt=0, le=10_000, description="environments that share a process (processes only)")
+    recycle_episodes: int | None = Field(
+        None, gt=0, description="episodes after which an environment, or its process, is replaced; null: never"
+    )
+    recycle_mb: int | None = Field(
+        None, gt=0, description="memory of a process from which on it is replaced (processes only); null: never"
+    )
+
+    def options(self) -> HostOptions:
+        """Return where it lives.
+
+        Raises:
+          ConfigError: a value is out of range, or has no use.
+        """
+        return HostOptions(self.host, self.time_limit_s, self.per_process, self.recycle_episodes, self.recycle_mb)
+
+    @pydantic.model_validator(mode="after")
+    def _host_can_be(self) -> Self:
+        self.options()
+        return self
 
 
 class RunConfig(Section):

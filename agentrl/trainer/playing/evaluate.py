@@ -11,8 +11,10 @@ import numpy as np
 from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
-from agentrl.rollout import Limits, Rollout, demonstrate, group_specs
+from agentrl.hosts import EnvHost
+from agentrl.rollout import Errors, Limits, Rollout, demonstrate, group_specs
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
+from agentrl.trainer.config.section import fields_of
 from agentrl.trainer.interrupts import unless_aborted
 from agentrl.trainer.playing.collect import check_played
 from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
@@ -77,7 +79,7 @@ class Scores:
 
 
 def evaluate_policy(
-    env_factory: Callable[[], TextEnv],
+    host: EnvHost,
     engine: Engine,
     context: Context,
     config: EvalConfig,
@@ -86,7 +88,6 @@ def evaluate_policy(
     *,
     concurrency: int,
     greedy: bool,
-    threads: bool = False,
     is_aborted: Callable[[], bool] | None = None,
 ) -> Scores:
     """Play the first tasks of the evaluation split, shared out over the processes; all return the same scores.
@@ -95,7 +96,7 @@ def evaluate_policy(
       LostIterationError: every episode was lost to an accident.
       AbortedError: ``is_aborted``, in one of the processes.
     """
-    tasks = eval_tasks(env_factory, config)
+    tasks = eval_tasks(host.factory, config)
     samples = 1 if greedy else config.samples
     mine = [
         spec
@@ -105,13 +106,12 @@ def evaluate_policy(
     ]
     params = replace(params, temperature=0.0 if greedy else config.temperature, top_p=1.0 if greedy else config.top_p)
     with Rollout(
-        env_factory,
+        host,
         engine,
         context,
         params,
         limits=limits,
         concurrency=concurrency,
-        threads=threads,
         is_aborted=is_aborted,
     ) as rollout:
         result = unless_aborted(partial(rollout.collect, mine))
@@ -121,7 +121,7 @@ def evaluate_policy(
 
 
 def evaluate_demonstrator(
-    env_factory: Callable[[], TextEnv],
+    host: EnvHost,
     context: Context,
     config: EvalConfig,
     demonstrator: DemonstratorConfig,
@@ -129,24 +129,22 @@ def evaluate_demonstrator(
     is_aborted: Callable[[], bool] | None = None,
 ) -> Scores:
     """Let the (fallible) demonstrator play the same tasks."""
-    tasks = eval_tasks(env_factory, config)
+    tasks = eval_tasks(host.factory, config)
     mine = range(distributed.rank(), len(tasks), distributed.world_size())
     play = partial(
         demonstrate,
-        env_factory,
+        host,
         [tasks[number] for number in mine],
         context,
         seed=config.seed,
         numbers=mine,
-        wander=demonstrator.wander,
-        mistake=demonstrator.mistake,
-        forget=demonstrator.forget,
-        lapse=demonstrator.lapse,
+        errors=Errors(**fields_of(Errors, demonstrator)),
         limits=limits,
         is_aborted=is_aborted,
     )
-    trajectories = unless_aborted(play)
-    return _gathered("demonstrator", tasks, trajectories, 0)
+    result = unless_aborted(play)
+    check_played(result, "the demonstrator's episodes")
+    return _gathered("demonstrator", tasks, result.trajectories, len(result.accidents))
 
 
 def eval_tasks(env_factory: Callable[[], TextEnv], config: EvalConfig) -> Sequence[str]:

@@ -10,12 +10,14 @@ from agentrl import seeding
 from agentrl.algorithms.base import Recipe
 from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
+from agentrl.hosts import make_host
 from agentrl.policy import end_ids
-from agentrl.rollout import Limits, demonstrate, demonstration_tasks
+from agentrl.rollout import Errors, Limits, demonstrate, demonstration_tasks
 from agentrl.trainer.config import Config
+from agentrl.trainer.config.section import fields_of
 from agentrl.trainer.engine import PolicyEngine
 from agentrl.trainer.interrupts import unless_aborted
-from agentrl.trainer.playing.collect import Collector, max_refills
+from agentrl.trainer.playing.collect import Collector, check_played, max_refills
 from agentrl.trainer.playing.evaluate import Scores, evaluate_demonstrator, evaluate_policy
 from agentrl.trainer.playing.sampling import make_rollout
 from agentrl.trainer.world import env_factory
@@ -53,6 +55,7 @@ class Player:
         self._config = config
         self._is_aborted = is_aborted
         self._env_factory = env_factory(config)
+        self._host = make_host(self._env_factory, config.env.options())
         self._policy_engine = PolicyEngine(config, model, tokenizer, folder)
         self.engine = self._policy_engine.engine
         context, rollout = config.context, config.rollout
@@ -67,7 +70,7 @@ class Player:
         self._limits = Limits(max_turns=context.max_turns, max_context=context.max_context)
         self._params = SamplingParams(context.max_turn_tokens, rollout.temperature, stop_token_ids=end_ids(model))
         self._rollout = make_rollout(
-            config, recipe, self._env_factory, self.engine, self.context, self._params, self._limits, is_aborted
+            config, recipe, self._host, self.engine, self.context, self._params, self._limits, is_aborted
         )
         env = self._env_factory()
         self._train_ids = env.tasks.ids(config.env.train_split)
@@ -91,7 +94,7 @@ class Player:
     def scores(self, *, greedy: bool) -> Scores:
         """Play the evaluation tasks."""
         return evaluate_policy(
-            self._env_factory,
+            self._host,
             self.engine,
             self.context,
             self._config.eval,
@@ -99,7 +102,6 @@ class Player:
             self._limits,
             concurrency=self._config.rollout.concurrency,
             greedy=greedy,
-            threads=self._config.rollout.threads,
             is_aborted=self._is_aborted,
         )
 
@@ -107,7 +109,7 @@ class Player:
         """Let the demonstrator play the evaluation tasks."""
         demonstrator = self._config.warm_start.demonstrator
         return evaluate_demonstrator(
-            self._env_factory, self.context, self._config.eval, demonstrator, self._limits, self._is_aborted
+            self._host, self.context, self._config.eval, demonstrator, self._limits, self._is_aborted
         )
 
     def demonstrations(self, say: Callable[[str], None]) -> list[Trajectory]:
@@ -118,31 +120,37 @@ class Player:
         began = time.monotonic()
         play = partial(
             demonstrate,
-            self._env_factory,
+            self._host,
             [tasks[number] for number in mine],
             self.context,
             seed=seeding.derive(seed, "demonstrations"),
             numbers=mine,
-            wander=config.demonstrator.wander,
-            mistake=config.demonstrator.mistake,
-            forget=config.demonstrator.forget,
-            lapse=config.demonstrator.lapse,
+            errors=Errors(**fields_of(Errors, config.demonstrator)),
             limits=self._limits,
             is_aborted=self._is_aborted,
         )
-        played = unless_aborted(play)
+        result = unless_aborted(play)
+        check_played(result, "demonstrations")
+        played = result.trajectories
         solved = sum(trajectory.success for trajectory in played)
         kept = played if config.demonstrator.keep_failures else [t for t in played if t.success]
-        all_solved, all_played, turns = distributed.all_sum(
-            [float(solved), float(len(played)), float(sum(len(t.turns) for t in played))]
+        all_solved, all_played, turns, lost = distributed.all_sum(
+            [
+                float(solved),
+                float(len(played)),
+                float(sum(len(t.turns) for t in played)),
+                float(len(result.incomplete_groups)),
+            ]
         )
+        missing = f", {lost:.0f} lost to accidents" if lost else ""
         say(
             f"{all_played:.0f} demonstrations, {100 * all_solved / all_played:.1f} % solved, "
-            f"{turns / all_played:.1f} turns each, in {time.monotonic() - began:.1f} s"
+            f"{turns / all_played:.1f} turns each{missing}, in {time.monotonic() - began:.1f} s"
         )
         return kept
 
     def close(self) -> None:
         """End what plays, and free an engine's memory."""
         self._rollout.close()
+        self._host.close()
         self._policy_engine.close()

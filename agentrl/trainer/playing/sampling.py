@@ -7,6 +7,7 @@ from agentrl.context import Context
 from agentrl.engines.base import Engine, SamplingParams
 from agentrl.env import TextEnv
 from agentrl.errors import ConfigError
+from agentrl.hosts import EnvHost
 from agentrl.rollout import Limits, RollIn, Rollout, RolloutResult
 from agentrl.rollout.branching import Sampler, check_forkable, make_sampler
 from agentrl.rollout.roll_in import check_plans
@@ -14,7 +15,7 @@ from agentrl.trainer.config import Config
 
 _ANY_VOCABULARY = 2
 SLOW_STEP_S = 2e-3
-"""Seconds from which on an environment's step is worth a thread."""
+"""Seconds from which on an environment's step is worth another host."""
 
 
 def choose_sampler(config: Config, recipe: Recipe) -> Sampler:
@@ -83,26 +84,26 @@ def keeps_groups(config: Config, recipe: Recipe) -> bool | None:
 
 
 def slow_worlds(config: Config, rollout: RolloutResult) -> str | None:
-    """Return what to do about environments that kept the engine waiting; None where they did not, or are in threads.
+    """Return what to do about environments that kept the engine waiting; None where they did not.
 
     They did where most of the rollout's time passed inside them, ``SLOW_STEP_S`` or more a step: quicker ones gain
-    nothing from threads.
+    nothing from another host.
     """
     share = rollout.env_s / max(rollout.wall_s, 1e-9)
     step_s = rollout.env_s / max(rollout.env_steps, 1)
-    if config.rollout.threads or share < 0.5 or step_s < SLOW_STEP_S:
+    if config.env.host != "inline" or share < 0.5 or step_s < SLOW_STEP_S:
         return None
     return (
         f"environments took {100 * share:.0f} % of the rollout's time, {1000 * step_s:.0f} ms a step, one after the "
-        "other, while the engine waited: where they wait for something themselves, rollout.threads=true steps them "
-        "side by side"
+        "other, while the engine waited: with env.host=threads those that wait for something wait side by side, with "
+        "env.host=processes those that compute do so on other cores"
     )
 
 
 def make_rollout(
     config: Config,
     recipe: Recipe,
-    env_factory: Callable[[], TextEnv],
+    host: EnvHost,
     engine: Engine,
     context: Context,
     params: SamplingParams,
@@ -112,7 +113,7 @@ def make_rollout(
     """Return what plays the iterations' groups, unless ``is_aborted``."""
     settings = config.rollout
     return Rollout(
-        env_factory,
+        host,
         engine,
         context,
         params,
@@ -121,7 +122,6 @@ def make_rollout(
         max_env_steps=settings.max_env_steps,
         concurrency=settings.concurrency,
         max_retries=settings.max_retries,
-        threads=settings.threads,
         roll_in=choose_roll_in(config, recipe),
         is_aborted=is_aborted,
     )

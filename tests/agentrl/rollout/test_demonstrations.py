@@ -6,15 +6,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from agentrl import rollout
 from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Expert, Info, Outcome
 from agentrl.errors import AbortedError, ConfigError, DataError, TaskNotFoundError
-from agentrl.rollout import EpisodeSpec, FallibleExpert, Limits, Rollout, demonstrate, demonstration_tasks
+from agentrl.rollout import EpisodeSpec, Errors, FallibleExpert, Limits, Rollout, demonstration_tasks
 from agentrl.seeding import generator
+from agentrl.types import Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, recite
 
 TASKS = ["corridor-2", "corridor-5", "corridor-3"] * 10
+
+
+def demonstrate(*args: Any, **kwargs: Any) -> list[Trajectory]:
+    result = rollout.demonstrate(*args, **kwargs)
+    assert not result.accidents
+    return result.trajectories
 
 
 @pytest.fixture
@@ -28,13 +36,13 @@ def context() -> Context:
 def test_a_demonstration_is_what_an_engine_would_have_recorded(kind: str, protocol: str, show_admissible: bool) -> None:
     """The same episode is played again by an engine that says what was demonstrated: equal, log-probs included."""
     context = make_context(byte_tokenizer(), kind, protocol=protocol, show_admissible=show_admissible)
-    for shown in demonstrate(Corridor, TASKS[:3], context, seed=4, wander=0.3):
+    for shown in demonstrate(Corridor, TASKS[:3], context, seed=4, errors=Errors(wander=0.3)):
         texts = [context.protocol.write(turn.action) for turn in shown.turns]
         engine = TracedEngine(recite(context.chat, *texts), context.chat.tokenizer)
         engine.policy_version = 0
-        with Rollout(Corridor, engine, context, SamplingParams()) as rollout:
+        with Rollout(Corridor, engine, context, SamplingParams()) as play:
             spec = EpisodeSpec(shown.id, shown.group, shown.task_id, shown.seed, sampling_seed=0)
-            (played,) = rollout.collect([spec]).trajectories
+            (played,) = play.collect([spec]).trajectories
         assert played.turns == shown.turns
         assert (played.outcome, played.score) == (shown.outcome, shown.score)
         assert [s.ids_L.tolist() for s in shown.sequences] == engine.finished
@@ -53,14 +61,16 @@ def test_an_infallible_expert_wins_by_the_shortest_way(context: Context) -> None
 
 def test_a_wandering_expert_finds_back(context: Context) -> None:
     """The default expert's plan is worthless after a departure: it makes a new one."""
-    shown = demonstrate(lambda: Corridor(max_turns=400), TASKS, context, seed=0, wander=0.3)
+    shown = demonstrate(lambda: Corridor(max_turns=400), TASKS, context, seed=0, errors=Errors(wander=0.3))
     assert all(t.success for t in shown)
     assert sum(len(t.turns) for t in shown) > 130 + 30
     assert any(turn.action == "left" for t in shown for turn in t.turns)
 
 
 def test_demonstrations_are_reproducible_and_seeds_matter(context: Context) -> None:
-    first, again, other = (demonstrate(Corridor, TASKS[:6], context, seed=s, wander=0.3) for s in (1, 1, 2))
+    first, again, other = (
+        demonstrate(Corridor, TASKS[:6], context, seed=s, errors=Errors(wander=0.3)) for s in (1, 1, 2)
+    )
     assert [t.turns for t in first] == [t.turns for t in again]
     assert [t.turns for t in first] != [t.turns for t in other]
 
@@ -200,7 +210,7 @@ def test_a_lapse_lasts_to_the_end(context: Context) -> None:
     assert all(lapsed("", info) != "right" for _ in range(20))
     sound = FallibleExpert(lambda observation, info: "right", rng, wander=0.0, lapse=0.0)
     assert all(sound("", info) == "right" for _ in range(20))
-    shown = demonstrate(Corridor, TASKS, context, seed=0, lapse=0.2)
+    shown = demonstrate(Corridor, TASKS, context, seed=0, errors=Errors(lapse=0.2))
     assert 0 < sum(t.success for t in shown) < len(shown)
 
 

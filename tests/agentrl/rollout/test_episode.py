@@ -11,6 +11,7 @@ from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, TurnResult, advance
 from agentrl.errors import ConfigError, TaskNotFoundError
+from agentrl.hosts.inline import held
 from agentrl.rollout import EpisodeSpec, Limits, anchor_digest, play_episode
 from agentrl.rollout.limits import NO_LIMITS
 from agentrl.types import StopReason, Trajectory
@@ -28,7 +29,7 @@ def context() -> Context:
 def play(
     env: Corridor, engine: TracedEngine, context: Context, limits: Limits = NO_LIMITS, **params: Any
 ) -> Trajectory:
-    trajectory = asyncio.run(play_episode(env, engine, context, SPEC, SamplingParams(**params), limits))
+    trajectory = asyncio.run(play_episode(held(env), engine, context, SPEC, SamplingParams(**params), limits))
     assert engine.num_open == 0, "a session was leaked"
     return trajectory
 
@@ -222,7 +223,7 @@ def test_an_engine_that_fails_loses_the_episode(context: Context) -> None:
 def test_a_task_that_does_not_exist_is_misuse(context: Context) -> None:
     spec = EpisodeSpec("g/0", "g", "corridor-99", 0, 0)
     with pytest.raises(TaskNotFoundError):
-        asyncio.run(play_episode(Corridor(), reciting(context), context, spec, SamplingParams()))
+        asyncio.run(play_episode(held(Corridor()), reciting(context), context, spec, SamplingParams()))
 
 
 @pytest.mark.parametrize("name", ["max_turns", "max_sampled_tokens", "max_context"])

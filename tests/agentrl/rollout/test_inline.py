@@ -75,7 +75,7 @@ def test_no_token_of_a_result_is_trained_on(context: Context) -> None:
 
 
 def test_demonstrations_are_recorded_as_the_model_would_play_them(context: Context) -> None:
-    (trajectory,) = demonstrate(Calculator, ["sum-4"], context, seed=0)
+    (trajectory,) = demonstrate(Calculator, ["sum-4"], context, seed=0).trajectories
     assert trajectory.success and len(trajectory.turns) == 4
     text = TOKENIZER.decode(trajectory.sequences[0].ids_L.tolist())
     assert re.fullmatch(

@@ -11,6 +11,7 @@ from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, TextEnv
 from agentrl.errors import ConfigError
+from agentrl.hosts.inline import held
 from agentrl.rollout import EpisodeSpec, Limits, RollIn, Rollout, group_specs, play_episode
 from agentrl.rollout.roll_in import check_plans, hinted
 from agentrl.types import Trajectory
@@ -25,7 +26,7 @@ def play(kind: str, roll_in: RollIn | None, *texts: str, env: TextEnv | None = N
     engine = TracedEngine(recite(context.chat, *texts), context.chat.tokenizer)
     limits = Limits(**changes.pop("limits", {}))
     spec = replace(SPEC, **changes)
-    episode = play_episode(env or Corridor(), engine, context, spec, SamplingParams(), limits, roll_in=roll_in)
+    episode = play_episode(held(env or Corridor()), engine, context, spec, SamplingParams(), limits, roll_in=roll_in)
     trajectory = asyncio.run(episode)
     assert engine.num_open == 0, "a session was leaked"
     return trajectory, engine

@@ -13,7 +13,8 @@ from agentrl.context import Context, make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, TurnResult
 from agentrl.errors import AbortedError, ConfigError, TaskNotFoundError
-from agentrl.rollout import EnvPool, EpisodeSpec, RollIn, Rollout, group_specs
+from agentrl.hosts import HostOptions, make_host
+from agentrl.rollout import EpisodeSpec, RollIn, Rollout, group_specs
 from agentrl.rollout.branching import Arpo, Independent, Sampler
 from agentrl.store import save_trajectories
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, chatter
@@ -31,8 +32,18 @@ def wandering(context: Context, **kwargs: Any) -> TracedEngine:
     return TracedEngine(chatter(context.chat, "left", "right", "ring"), context.chat.tokenizer, **kwargs)
 
 
-def rollout(context: Context, engine: TracedEngine, *, fault: Callable[[int], None] = NEVER, **kwargs: Any) -> Rollout:
-    return Rollout(lambda: Corridor(max_turns=8, fault=fault), engine, context, SamplingParams(), **kwargs)
+class OwnHost(Rollout):
+    """A rollout that closes its host."""
+
+    def close(self) -> None:
+        self._host.close()
+
+
+def rollout(
+    context: Context, engine: TracedEngine, *, fault: Callable[[int], None] = NEVER, kind: Any = "inline", **kwargs: Any
+) -> Rollout:
+    host = make_host(lambda: Corridor(max_turns=8, fault=fault), HostOptions(kind))
+    return OwnHost(host, engine, context, SamplingParams(), **kwargs)
 
 
 def specs(size: int = 4, tasks: Sequence[str] = TASKS) -> list[EpisodeSpec]:
@@ -48,16 +59,16 @@ def test_trajectories_come_in_the_order_of_the_specs(context: Context) -> None:
     assert result.incomplete_groups == ()
 
 
-@pytest.mark.parametrize("threads", [False, True])
-@pytest.mark.parametrize("kind", ["append", "window"])
+@pytest.mark.parametrize("kind", ["inline", "threads"])
+@pytest.mark.parametrize("view", ["append", "window"])
 def test_what_is_played_does_not_depend_on_concurrency(
-    kind: str, threads: bool, tmp_path_factory: pytest.TempPathFactory
+    view: str, kind: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    context = make_context(byte_tokenizer(), kind)
+    context = make_context(byte_tokenizer(), view)
     folder = tmp_path_factory.mktemp("runs")
     for concurrency in (1, 8):
         engine = wandering(context)
-        with rollout(context, engine, concurrency=concurrency, threads=threads) as play:
+        with rollout(context, engine, concurrency=concurrency, kind=kind) as play:
             save_trajectories(folder / str(concurrency), play.collect(specs()).trajectories)
         assert engine.num_open == 0
     assert (folder / "1").read_bytes() == (folder / "8").read_bytes()
@@ -199,8 +210,8 @@ def interruptible() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("interruptible")
-@pytest.mark.parametrize("threads", [False, True])
-def test_ctrl_c_passes_through_and_leaves_nothing_behind(context: Context, threads: bool) -> None:
+@pytest.mark.parametrize("kind", ["inline", "threads"])
+def test_ctrl_c_passes_through_and_leaves_nothing_behind(context: Context, kind: str) -> None:
     pressed = threading.Lock()  # once: a second Ctrl-C would interrupt whatever runs by then, pytest included
 
     def fault(turn: int) -> None:
@@ -208,7 +219,7 @@ def test_ctrl_c_passes_through_and_leaves_nothing_behind(context: Context, threa
             signal.raise_signal(signal.SIGINT)
 
     engine = wandering(context)
-    with rollout(context, engine, fault=fault, threads=threads) as play, pytest.raises(KeyboardInterrupt):
+    with rollout(context, engine, fault=fault, kind=kind) as play, pytest.raises(KeyboardInterrupt):
         play.collect(specs())
     assert engine.num_requests > 0
     assert engine.num_open == 0
@@ -237,7 +248,8 @@ def test_cancelling_waits_for_the_world_that_a_thread_is_in(context: Context) ->
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    with Rollout(Slow, wandering(context), context, SamplingParams(), threads=True) as play:
+    host = make_host(Slow, HostOptions("threads"))
+    with OwnHost(host, wandering(context), context, SamplingParams()) as play:
         asyncio.run(cancel_inside())
     assert order == ["stepped", "closed"]
 
@@ -263,13 +275,13 @@ def test_cancelling_waits_until_every_session_is_released(context: Context) -> N
         asyncio.run(cancel_midway())
 
 
-@pytest.mark.parametrize("threads", [False, True])
+@pytest.mark.parametrize("kind", ["inline", "threads"])
 @pytest.mark.parametrize("sampler", [Independent(), Arpo(scale="mean")], ids=lambda sampler: sampler.name)
-def test_an_aborted_rollout_leaves_nothing_behind(context: Context, sampler: Sampler, threads: bool) -> None:
+def test_an_aborted_rollout_leaves_nothing_behind(context: Context, sampler: Sampler, kind: str) -> None:
     steps: list[int] = []
     engine = wandering(context)
     with rollout(
-        context, engine, fault=steps.append, sampler=sampler, threads=threads, is_aborted=lambda: len(steps) >= 5
+        context, engine, fault=steps.append, sampler=sampler, kind=kind, is_aborted=lambda: len(steps) >= 5
     ) as play:
         with pytest.raises(AbortedError):
             play.collect(group_specs(TASKS * 40, 4, seed=3, iteration=1))
@@ -286,7 +298,7 @@ def test_slow_worlds_run_side_by_side_in_threads(context: Context) -> None:
         if turn == 0:
             meet.wait()
 
-    with rollout(context, wandering(context), fault=fault, concurrency=2, threads=True) as play:
+    with rollout(context, wandering(context), fault=fault, concurrency=2, kind="threads") as play:
         result = play.collect(specs(2, ["corridor-2"]))
     assert result.num_env_errors == 0
     assert len(result.trajectories) == 2
@@ -328,17 +340,3 @@ def test_impossible_settings_are_refused(context: Context, wrong: dict[str, int]
 def test_a_roll_in_and_groups_that_are_one_job_do_not_go_together(context: Context) -> None:
     with pytest.raises(ConfigError, match="one by one"):
         rollout(context, wandering(context), roll_in=RollIn(), max_env_steps=9)
-
-
-def test_a_pool_survives_a_world_that_cannot_be_closed() -> None:
-    class Stubborn(Corridor):
-        def close(self) -> None:
-            raise RuntimeError("no")
-
-    async def discard() -> None:
-        await pool.discard(await pool.acquire())
-        pool.release(Corridor())
-        assert not (await pool.acquire())._closed
-
-    pool = EnvPool(Stubborn, 1)
-    asyncio.run(discard())

@@ -8,7 +8,7 @@ import pytest
 
 from agentrl.cli import main
 from agentrl.errors import AbortedError
-from agentrl.rollout import scheduler
+from agentrl.rollout import jobs
 from agentrl.trainer.interrupts import Interrupts, unless_aborted
 from agentrl.trainer.loop import INTERRUPTED, run_training
 from agentrl.update import distributed
@@ -50,7 +50,7 @@ def interrupt_episode(patch: pytest.MonkeyPatch, number: int) -> list[int]:
                 signal.raise_signal(signal.SIGINT)
         return reset(self, **kwargs)
 
-    patch.setattr(scheduler, "POLL_S", 0.0)
+    patch.setattr(jobs, "POLL_S", 0.0)
     patch.setattr(Interrupts, "__enter__", entered)
     patch.setattr(MazeEnv, "reset", counted)
     return begun

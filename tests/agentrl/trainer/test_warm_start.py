@@ -25,7 +25,7 @@ CONFIG = WarmStartConfig(steps=30, batch_tokens=400, lr=1e-2, warmup_steps=3)
 def demonstrations() -> list[Trajectory]:
     context = make_context(byte_tokenizer(), system="")
     tasks = [f"corridor-{n}" for n in (2, 3)] * 6
-    return demonstrate(Corridor, tasks, context, seed=0)
+    return demonstrate(Corridor, tasks, context, seed=0).trajectories
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The branching loop: exact budgets, forks that are forks, accidents, budgets of steps, any concurrency."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.env import Outcome, SnapshotLevel
 from agentrl.errors import ConfigError, TaskNotFoundError
+from agentrl.hosts import HostOptions, make_host
 from agentrl.rollout import EpisodeSpec, Limits, Rollout, RolloutResult, group_specs
 from agentrl.rollout.branching import Aepo, Arpo, Independent, Latr, Sampler, TreeGrpo, TreePo
 from agentrl.store import save_trajectories
@@ -44,13 +46,15 @@ def play(
     engine = TracedEngine(chatter(context.chat, "left", "right", "ring"), TOKENIZER, fail_at=fail_at)
     specs = group_specs(TASKS, size, seed=seed, iteration=1)
 
-    def factory() -> Corridor:
-        return env(max_turns=6, fault=fault)
-
+    faults = {} if fault is NEVER else {"fault": fault}
+    factory = partial(env, max_turns=6, **faults)
     if not sampler.branches:  # else every episode is a job of its own
         kwargs.setdefault("max_env_steps", 10**6)
 
-    with Rollout(factory, engine, context, SamplingParams(), sampler=sampler, **kwargs) as rollout:
+    with (
+        make_host(factory, kwargs.pop("host", None)) as host,
+        Rollout(host, engine, context, SamplingParams(), sampler=sampler, **kwargs) as rollout,
+    ):
         result = rollout.collect(specs)
     assert engine.num_open == 0
     if fail_at is None and fault is NEVER:
@@ -122,13 +126,15 @@ def test_without_branches_it_plays_what_a_rollout_plays() -> None:
 
 
 @pytest.mark.parametrize("sampler", [CHANCE, AEPO, TreePo(root=(2, 3))], ids=lambda sampler: sampler.name)
-def test_what_is_played_does_not_depend_on_concurrency(
+def test_what_is_played_depends_neither_on_concurrency_nor_on_the_host(
     sampler: Sampler, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("runs")
-    for name, options in {"one": {"concurrency": 6}, "many": {"concurrency": 64, "threads": True}}.items():
-        save_trajectories(folder / name, play(sampler, **options).trajectories)
-    assert (folder / "one").read_bytes() == (folder / "many").read_bytes()
+    hosts = [HostOptions("inline"), HostOptions("threads"), HostOptions("processes", per_process=5)]
+    for host, concurrency in zip(hosts, (6, 64, 64), strict=True):
+        save_trajectories(folder / host.kind, play(sampler, host=host, concurrency=concurrency).trajectories)
+    assert (folder / "inline").read_bytes() == (folder / "threads").read_bytes()
+    assert (folder / "inline").read_bytes() == (folder / "processes").read_bytes()
 
 
 @settings(max_examples=20, deadline=None)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from agentrl.context import make_context
 from agentrl.engines.base import SamplingParams
 from agentrl.engines.scripted import Line
+from agentrl.hosts import make_host
 from agentrl.rollout import Limits
 from agentrl.trainer.config import DemonstratorConfig, EvalConfig
 from agentrl.trainer.playing.collect import LostIterationError
@@ -77,7 +78,7 @@ def walker(chosen: Sequence[str]) -> TracedEngine:
 def test_evaluate_policy(greedy: bool) -> None:
     engine = walker(["2", "4"])
     scores = evaluate_policy(
-        lambda: Corridor(max_turns=6),
+        make_host(lambda: Corridor(max_turns=6)),
         engine,
         make_context(engine.tokenizer),
         CONFIG,
@@ -99,7 +100,7 @@ def test_accidents_are_counted_and_not_as_failures() -> None:
 
     engine = walker(["2", "3", "4"])
     scores = evaluate_policy(
-        lambda: Corridor(fault=fault),
+        make_host(lambda: Corridor(fault=fault)),
         engine,
         make_context(engine.tokenizer),
         EvalConfig(split="train", tasks=3),
@@ -119,7 +120,7 @@ def test_an_evaluation_in_which_everything_was_lost_says_so() -> None:
     engine = walker([])
     with pytest.raises(LostIterationError, match=r"all 9 attempts at an evaluation's episodes.*the world broke"):
         evaluate_policy(
-            lambda: Corridor(fault=fault),
+            make_host(lambda: Corridor(fault=fault)),
             engine,
             make_context(engine.tokenizer),
             CONFIG,
@@ -132,7 +133,7 @@ def test_an_evaluation_in_which_everything_was_lost_says_so() -> None:
 
 def test_evaluate_demonstrator() -> None:
     context = make_context(byte_tokenizer())
-    scores = evaluate_demonstrator(Corridor, context, CONFIG, DemonstratorConfig(), Limits())
+    scores = evaluate_demonstrator(make_host(Corridor), context, CONFIG, DemonstratorConfig(), Limits())
     assert scores.mode == "demonstrator"
     assert scores.successes_PK == [[True]] * 3 and scores.turns_PK == [[3], [4], [5]]
 
@@ -155,7 +156,7 @@ def test_processes_share_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(distributed, "all_sum", lambda values: values)
             engine = walker(["2"])
             scores = evaluate_policy(
-                lambda: Corridor(max_turns=6),
+                make_host(lambda: Corridor(max_turns=6)),
                 engine,
                 make_context(engine.tokenizer),
                 CONFIG,

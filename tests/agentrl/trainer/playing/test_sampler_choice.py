@@ -28,18 +28,24 @@ def test_algorithms_bring_their_sampler(algorithm: str, sampler: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("threads", "env_s", "steps", "warns"),
-    [(False, 9.5, 190, True), (True, 95.0, 1900, False), (False, 0.4, 8, False), (False, 9.5, 100_000, False)],
+    ("host", "env_s", "steps", "warns"),
+    [
+        ("inline", 9.5, 190, True),
+        ("threads", 95.0, 1900, False),
+        ("inline", 0.4, 8, False),
+        ("inline", 9.5, 100_000, False),
+    ],
     ids=["one after the other", "threads already", "the engine dominates", "microseconds a step"],
 )
-def test_slow_worlds_are_told_of(threads: bool, env_s: float, steps: int, warns: bool) -> None:
+def test_slow_worlds_are_told_of(host: str, env_s: float, steps: int, warns: bool) -> None:
     class Played(RolloutResult):
         env_steps = steps
 
-    advice = slow_worlds(config_for("grpo", threads=threads), Played(wall_s=10.0, env_s=env_s))
+    config = parse_config({"env": {"id": "agentrl/Maze-v0", "host": host}})
+    advice = slow_worlds(config, Played(wall_s=10.0, env_s=env_s))
     assert (advice is not None) == warns
     if advice:
-        assert "95 % of the rollout's time, 50 ms a step" in advice and "rollout.threads=true" in advice
+        assert "95 % of the rollout's time, 50 ms a step" in advice and "env.host=threads" in advice
 
 
 def test_transforms_take_that_of_their_base() -> None:
