@@ -11,6 +11,7 @@ from agentrl.env import Info
 from agentrl.errors import DataError
 from agentrl_envs.webshop.analysis import terms
 from agentrl_envs.webshop.pages import SEPARATOR
+from agentrl_envs.webshop.shop import PREVIOUS
 
 _PRICE_LIMIT = re.compile(r"\$\s?(\d[\d,]*(?:\.\d+)?)|(\d[\d,]*(?:\.\d+)?) ?(?:dollars|usd|bucks)", re.IGNORECASE)
 _PRICE_WORDS = re.compile(
@@ -21,9 +22,15 @@ _PRICE_WORDS = re.compile(
 _COST = re.compile(r"\$(\d+(?:\.\d+)?)")
 _MARKS = re.compile(r"^\s*\[(?:clicked )?button\] (.*) \[(?:clicked )?button_\]$")
 _TAG = re.compile(r"<[^>]*>")
+_JOINTS = re.compile(r"[,.;:!?]\s|\b(?:and|with|for|in|that|which|is|are|as|by|on|to|or|the|a|an|of)\b")
+"""What stands between the phrases of a wish."""
 _FILLERS = frozenset(
     terms("find me i need want am i'm looking look for please would like something some get buy one that has have with")
 )
+_ENOUGH = 0.95
+"""Coverage of the wish's phrases from which a product is bought without looking for another."""
+_ENDS = re.compile(r"$|[,;!?]|\.(?:\s|$)|\s(?:and|with|for)\b|\s*$")
+"""What may follow the value of an option in a wish."""
 _VISITS = 5
 """How many products are looked at before one is bought, at most."""
 
@@ -42,6 +49,8 @@ class _Offer:
     """Options that are named by the wish, of which the wished value is not there."""
     pages: list[str] = field(default_factory=list)
     """The sub pages that were read."""
+    rank: int = 0
+    """Its place among the results."""
 
 
 class Customer:
@@ -62,7 +71,7 @@ class Customer:
         self._played = 0
         self._wish = ""
         self._limit = float("inf")
-        self._needed: frozenset[str] = frozenset()
+        self._phrases: list[str] = []
         self._offers: dict[str, _Offer] = {}
         self._visited: list[str] = []
         self._open: _Offer | None = None
@@ -89,7 +98,7 @@ class Customer:
         if "next >" in clickables:
             return self._at_results(texts, clickables)
         if self._open is not None:
-            self._open.text += " " + " ".join(texts)
+            self._open.text += ", ".join(["", *texts[texts.index(PREVIOUS) + 1 :]])
         return "click[< prev]"
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -100,95 +109,114 @@ class Customer:
         self._wish = texts[heading + 1] if heading + 1 < len(texts) else "anything"
         if found := _PRICE_LIMIT.findall(self._wish):
             self._limit = float((found[-1][0] or found[-1][1]).replace(",", ""))
-        self._needed = frozenset(terms(self._keywords())) - _FILLERS
+        text = _PRICE_WORDS.sub(" ", self._wish.lower())
+        phrases = ([term for term in terms(part) if term not in _FILLERS] for part in _JOINTS.split(text))
+        self._phrases = [" ".join(phrase) for phrase in phrases if phrase]
 
     def _keywords(self) -> str:
         """Return the wish in lower case, without its price and the words that all wishes have."""
         words = _PRICE_WORDS.sub(" ", self._wish.lower()).replace("[", " ").replace("]", " ").split()
         return " ".join(word for word in words if not set(terms(word)) <= _FILLERS) or "anything"
 
-    def _coverage(self, text: str) -> float:
-        """Return the share of the wish's words that ``text`` has."""
-        return len(self._needed & set(terms(text))) / max(1, len(self._needed))
+    def _coverage(self, text: str, phrases: Sequence[str] | None = None) -> float:
+        """Return the share of the wish's phrases that ``text`` has; one that it has in pieces counts half as far."""
+        phrases = self._phrases if phrases is None else phrases
+        found = terms(text)
+        line, known, total = f" {' '.join(found)} ", set(found), 0.0
+        for phrase in phrases:
+            words = phrase.split()
+            total += 1.0 if f" {phrase} " in line else 0.5 * len(known.intersection(words)) / len(words)
+        return total / max(1, len(phrases))
 
     # -- acting --------------------------------------------------------------------------------------------------
 
     def _at_results(self, texts: Sequence[str], clickables: Sequence[str]) -> str:
         listed = [asin for asin in clickables if asin.upper() in texts]
-        for rank, asin in enumerate(listed):
+        for asin in listed:
             if asin not in self._offers:
                 at = texts.index(asin.upper())
                 cost = _COST.search(texts[at + 2])
                 price = float(cost[1]) if cost else 0.0
-                # A later place and a tie of chance count for less than one word of the wish.
-                noise = 0.02 * rank + 0.001 * float(self._rng.random())
-                self._offers[asin] = _Offer(asin, texts[at + 1], price + noise, texts[at + 1])
+                self._offers[asin] = _Offer(asin, texts[at + 1], price, texts[at + 1], rank=len(self._offers))
         if self._decided is not None:
             return f"click[{self._decided}]" if self._decided in listed else "click[< prev]"
         fresh = [asin for asin in listed if asin not in self._visited]
-        affordable = [asin for asin in fresh if self._offers[asin].cost <= self._limit + 1]
+        affordable = [asin for asin in fresh if self._offers[asin].cost <= self._limit]
         if not (affordable or fresh):
             return "click[next >]"
         if not self._is_careful:
             chosen = (affordable or fresh)[0]
         else:
-            chosen = max(affordable or fresh, key=lambda asin: self._promise(listed.index(asin), self._offers[asin]))
+            chosen = max(affordable or fresh, key=lambda asin: self._promise(self._offers[asin]))
         self._visited.append(chosen)
         return f"click[{chosen}]"
 
-    def _promise(self, rank: int, offer: _Offer) -> float:
-        return self._coverage(offer.title) - 0.03 * rank
+    def _promise(self, offer: _Offer) -> float:
+        # A tie of chance, which counts for less than a place.
+        return self._coverage(offer.title) - 0.04 * offer.rank + 0.001 * float(self._rng.random())
 
     def _at_item(self, texts: Sequence[str], clickables: Sequence[str]) -> str:
         asin = self._decided or (self._visited[-1] if self._visited else "")
-        offer = self._offers.get(asin)
-        if offer is None:
-            offer = self._offers[asin] = _Offer(asin, "", 0.0, " ".join(texts))
+        offer = self._offers.setdefault(asin, _Offer(asin, "", 0.0, ""))
         if self._open is not offer:
             self._open = offer
             self._choose(offer, texts, clickables)
         if self._decided is None and self._is_careful:
-            if (page := self._to_read(offer)) is not None:
-                offer.pages.append(page)
-                return f"click[{page}]"
-            if not self._is_fine(offer) and self._may_look_on():
-                return "click[< prev]"
-            best = max((self._offers[one] for one in self._visited), key=self._value)
-            if self._value(best) > self._value(offer) + 1e-9 and self._played + 4 <= self._turns:
-                self._decided, best.pages = best.asin, ["features", "description"]
-                best.values, self._open = [], None
-                return "click[< prev]"
+            if action := self._compare(offer):
+                return action
+            self._decided = asin
         return f"click[{offer.values.pop(0)}]" if offer.values else "click[buy now]"
+
+    def _compare(self, offer: _Offer) -> str:
+        """Return how to go on before anything is bought, or "" if this offer is to be bought.
+
+        It never goes so far that it could not come back to the best offer, choose, and buy.
+        """
+        left = self._turns - self._played + 1
+        best = max((self._offers[asin] for asin in self._visited or [offer.asin]), key=self._value)
+        buying = max(len(best.values), len(offer.values)) + 1
+        if not offer.pages and not offer.lacks and self._coverage(offer.text) < 1.0 and left >= 2 + 2 + buying:
+            offer.pages.append("features")
+            return "click[features]"
+        if not self._is_fine(best) and len(self._visited) < _VISITS and left >= 2 + 2 + buying:
+            return "click[< prev]"
+        if best is not offer and self._value(best) > self._value(offer) and left >= 2 + buying:
+            self._decided, self._open = best.asin, None
+            return "click[< prev]"
+        return ""
+
+    def _is_fine(self, offer: _Offer) -> bool:
+        """Whether it has all of the wish that any product seen has, as far as that is known."""
+        if offer.lacks or offer.cost > self._limit or not (offer.pages or self._coverage(offer.text) == 1.0):
+            return False
+        seen = [set(terms(one.text)) for one in self._offers.values()]
+        known = [phrase for phrase in self._phrases if any(words.issuperset(phrase.split()) for words in seen)]
+        return self._coverage(offer.text, known) >= _ENOUGH
+
+    def _value(self, offer: _Offer) -> float:
+        return self._coverage(offer.text) - 0.04 * offer.rank - 0.5 * offer.lacks - (offer.cost > self._limit)
 
     def _choose(self, offer: _Offer, texts: Sequence[str], clickables: Sequence[str]) -> None:
         """Choose for each option the longest value that the wish has."""
         fixed = {"back to search", "< prev", "description", "features", "reviews", "buy now"}
         options = _options(texts, [text for text in clickables if text not in fixed])
-        wish = f" {' '.join(_plain(self._wish))} "
+        wish = _PRICE_WORDS.sub("", self._wish.lower())
         offer.values, offer.lacks = [], 0
         for name, values in options.items():
-            named = [value for value in values if f" {' '.join(_plain(value))} " in wish]
-            if named:
-                asked = [value for value in named if f"{name}: {value}" in self._wish.lower()]
-                offer.values.append(max(asked or named, key=len))
-            elif f"{name}:" in self._wish.lower():
+            if f"{name}: " in wish:
+                said = (value for value in values if f"{name}: {value}" in wish)
+                fitting = [value for value in said if _ENDS.match(wish.split(f"{name}: {value}", 1)[1])]
+            else:
+                fitting = [value for value in values if self._says(value)]
+            if fitting:
+                offer.values.append(max(fitting, key=len))
+            elif self._says(name):
                 offer.lacks += 1
-        offer.text += " " + " ".join((*options, *offer.values))
+        offer.text += ", ".join(["", *options, *offer.values])
 
-    def _to_read(self, offer: _Offer) -> str | None:
-        """Return the sub page that should still be read."""
-        if offer.lacks or self._coverage(offer.text) == 1.0 or self._played + 4 + len(offer.values) > self._turns:
-            return None
-        return next((page for page in ("features", "description") if page not in offer.pages), None)
-
-    def _is_fine(self, offer: _Offer) -> bool:
-        return not offer.lacks and self._coverage(offer.text) == 1.0 and offer.cost <= self._limit + 1
-
-    def _may_look_on(self) -> bool:
-        return len(self._visited) < _VISITS and self._played + 6 <= self._turns
-
-    def _value(self, offer: _Offer) -> float:
-        return self._coverage(offer.text) - 0.5 * offer.lacks - (offer.cost > self._limit + 1)
+    def _says(self, text: str) -> bool:
+        """Whether the wish has these words."""
+        return f" {' '.join(_plain(text))} " in f" {' '.join(_plain(self._wish))} "
 
 
 def read_texts(observation: str) -> list[str]:

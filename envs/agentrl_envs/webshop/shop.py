@@ -18,6 +18,7 @@ SUB_PAGES: Mapping[str, str] = MappingProxyType(
     {name.lower(): name for name in ("Description", "Features", "Reviews", "Attributes")}
 )
 """What a click leads to from a product's page, by the text to click. Only an option's value can name the last one."""
+_TURNS: Mapping[str, int] = MappingProxyType({NEXT.lower(): 1, PREVIOUS.lower(): -1})
 _PAGE_NAMES = ("search_results", "item_page", "item_sub_page", "done")
 
 Search = Callable[[str], Sequence[str]]
@@ -65,6 +66,7 @@ class Shop:
         self.stock, self._search = stock, search
         self.found = lru_cache(maxsize=4096)(self._found)
         self._item_targets = lru_cache(maxsize=4096)(self._list_item_targets)
+        self._result_targets = lru_cache(maxsize=4096)(_list_result_targets)
 
     def product(self, asin: str) -> Product:
         """Return a product that is known to be in the shop."""
@@ -87,11 +89,12 @@ class Shop:
             return state._replace(page="done")
         if text == BACK.lower():
             return State()
-        name = _page_name(state)
-        if text in (NEXT.lower(), PREVIOUS.lower()) and name == "search_results":
-            return self._results(state, state.keywords, state.number + (1 if text == NEXT.lower() else -1), rng)
-        if text == PREVIOUS.lower() and name == "item_page":
-            return self._results(state, state.keywords, state.number, rng)
+        if text in _TURNS:
+            name = _page_name(state)
+            if name == "search_results":
+                return self._results(state, state.keywords, state.number + _TURNS[text], rng)
+            if name == "item_page" and text == PREVIOUS.lower():
+                return self._results(state, state.keywords, state.number, rng)
         if text in SUB_PAGES:
             return state._replace(page="sub", sub=SUB_PAGES[text])
         return self._item(state, target, text)
@@ -136,8 +139,7 @@ class Shop:
         if state.page == "index":
             return _INDEX_TARGETS
         if state.page == "results":
-            buttons = _LATER_RESULTS_TARGETS if state.number > 1 else _RESULTS_TARGETS
-            return buttons | {asin.lower(): Target("product", asin) for asin in self.listed(state)}
+            return self._result_targets(state.number > 1, tuple(self.listed(state)))
         if state.page == "item":
             return self._item_targets(state.asin)
         return _SUB_TARGETS if state.page == "sub" else {}
@@ -147,6 +149,11 @@ class Shop:
         for name, values in self.product(asin).options.items():
             targets |= {value: Target("option", name) for value in values}
         return targets
+
+
+def _list_result_targets(is_later: bool, asins: tuple[str, ...]) -> Mapping[str, Target]:
+    buttons = _LATER_RESULTS_TARGETS if is_later else _RESULTS_TARGETS
+    return buttons | {asin.lower(): Target("product", asin) for asin in asins}
 
 
 def _buttons(*texts: str) -> dict[str, Target]:

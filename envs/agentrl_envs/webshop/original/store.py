@@ -44,7 +44,7 @@ class OriginalStock:
     """The products of WebShop's files, see `product.Stock`.
 
     The first time they are read as a stream and written to the cache folder, product by product: memory does not grow
-    with the file, but for about 100 bytes a product while the search index is made. A build that was killed goes on
+    with the file, but for about 150 bytes a product while the search index is made. A build that was killed goes on
     where it was. Files of the same content share a cache.
 
     Args:
