@@ -231,7 +231,7 @@ def read_texts(observation: str) -> list[str]:
 
 
 def _plain(text: str) -> list[str]:
-    return re.findall(r"[\w.]+", text.lower())
+    return re.findall(r"\w+(?:\.\w+)*", text.lower())
 
 
 def _options(texts: Sequence[str], values: Sequence[str]) -> dict[str, list[str]]:

@@ -58,6 +58,12 @@ def test_values_of_an_option_are_told_apart() -> None:
             assert not any(are_alike(first_colour(a), first_colour(b)) for a in one for b in other), (one, other)
 
 
+def test_names_of_a_kind_share_a_word() -> None:
+    """Else the reward would take a product that has all that was asked for as something of another kind."""
+    for kind in KINDS:
+        assert set.intersection(*(set(noun.lower().split()) for noun in kind.nouns)), kind.query
+
+
 def test_every_place_of_a_sentence_leaves_another_attribute_to_differ_in() -> None:
     for kind in KINDS:
         assert len(kind.traits) > 3 and len(kind.having) > 3 and len(kind.suits) > 2, kind.query
