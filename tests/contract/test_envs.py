@@ -1,6 +1,7 @@
 """Every registered environment keeps the whole contract."""
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,18 @@ def official_games() -> Path:
 @pytest.mark.parametrize("law", LAWS, ids=law_id)
 def test_official_household(official_games: Path, law: Law) -> None:
     law(Case(functools.partial(make, "agentrl/Household-v0", games=str(official_games)), turns=40))
+
+
+@pytest.fixture(scope="module")
+def official_shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = shared_data("webshop")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENTRL_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("observation", ["text_rich", "html", "url"])
+@pytest.mark.parametrize("law", LAWS, ids=law_id)
+def test_official_shop(official_shop: Path, law: Law, observation: str) -> None:
+    law(Case(functools.partial(make, "agentrl/WebShop-v0", data=str(official_shop), observation=observation)))

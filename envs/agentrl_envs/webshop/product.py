@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -152,8 +152,24 @@ def read_product(record: Mapping[str, Any], known: Mapping[str, Any] = NOTHING) 
 
 
 def as_product(product: Product | Mapping[str, Any]) -> Product:
-    """Return a product as it is, or read from a record (see `read_product`)."""
-    return product if isinstance(product, Product) else read_product(product)
+    """Return a product as it is, or read from a record (see `read_product`).
+
+    Of a product that the original has loaded `Title`, `Description`, `BulletPoints` and `options` will do as well, and
+    what search and reward do not need may be missing.
+    """
+    if isinstance(product, Product):
+        return product
+    if not isinstance(product, Mapping):
+        raise DataError(f"expected a product or a record of one, got {product!r:.40}")
+    record = {"asin": "", "category": "", "full_description": "", "small_description": [""], **product}
+    for loaded, name in (("Title", "name"), ("Description", "full_description"), ("BulletPoints", "small_description")):
+        if loaded in product and name not in product:
+            record[name] = product[loaded]
+    known = {"attributes": product["attributes"]} if "attributes" in product and "Attributes" not in product else {}
+    read = read_product(record, known)
+    if "customization_options" not in product and "options" in product:
+        return replace(read, options={name: tuple(values) for name, values in product["options"].items()})
+    return read
 
 
 def _options(contents: Any) -> tuple[dict[str, tuple[str, ...]], dict[str, str]]:

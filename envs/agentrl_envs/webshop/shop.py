@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -132,7 +133,8 @@ class Shop:
             return tuple(self.stock.of_category(rest[0].strip() if rest else ""))
         if first == "<q>":
             return tuple(self.stock.of_query(" ".join(rest).strip()))
-        return tuple(asin for asin in self._search(" ".join(keywords))[:LIMIT] if self.stock.get(asin) is not None)
+        found = islice(self._search(" ".join(keywords)), LIMIT)
+        return tuple(asin for asin in found if self.stock.get(asin) is not None)
 
     def targets(self, state: State) -> Mapping[str, Target]:
         """Return what can be clicked, by its text in lower case, in the order of the original's list."""

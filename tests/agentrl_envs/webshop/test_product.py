@@ -59,6 +59,12 @@ def test_a_product_that_the_original_loaded_is_understood() -> None:
     product = as_product(loaded)
     assert (product.prices, product.attributes, product.instruction) == ((1050.5, 2000.0), ("a",), "Find")
     assert as_product(product) is product
+    bare = {"Title": "Oak Table", "query": "Tables", "product_category": "Home", "BulletPoints": ["Solid."]}
+    product = as_product(bare | {"options": {"size": ["small"]}, "attributes": ["a"]})
+    assert (product.title, product.bullets, product.description) == ("Oak Table", ("Solid.",), "")
+    assert (product.options, product.attributes) == ({"size": ("small",)}, ("a",))
+    with pytest.raises(DataError, match="expected a product"):
+        as_product(5)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
