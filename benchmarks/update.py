@@ -29,8 +29,9 @@ from torch import Tensor
 
 from agentrl.seeding import generator
 from agentrl.update.batch import Sample, pack
+from agentrl.update.objective import policy_term
 from agentrl.update.passes import lean
-from agentrl.update.update import policy_term, score
+from agentrl.update.update import score
 
 SIDES = ("padded", "modules", "lean", "lean_merged")
 

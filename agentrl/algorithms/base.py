@@ -5,6 +5,7 @@ import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -34,6 +35,24 @@ Need = Literal[
 fills ``step_reward`` with the gains in the probability of the right answer, which the environment must tell.
 """
 
+LossKind = Literal[
+    "ppo",
+    "cispo",
+    "gspo",
+    "sapo",
+    "clip_cov",
+    "kl_cov",
+    "rec",
+    "opmd",
+    "asym_re",
+    "mdpo",
+    "hapo",
+    "likelihood",
+]
+"""The losses of `agentrl.losses.named`, which needs torch."""
+
+Filter = Literal["none", "dynamic_sampling", "top_variance"]
+
 Aggregation = Literal["token_mean", "sequence_mean", "episode_mean", "group_mean", "constant"]
 """How the losses of tokens become one: see `agentrl.losses.token_weights`, which needs torch."""
 
@@ -43,8 +62,9 @@ class LossSettings:
     """How the policy loss is formed from advantages.
 
     Attributes:
-      kind: name of the loss in `agentrl.losses.named`; "ppo" is the clipped family that the next six settings shape.
-      options: arguments of a loss of another kind.
+      kind: name of the loss in `agentrl.losses.named`. Of the next six settings each takes those that it has;
+        "ppo", the clipped family, has them all.
+      options: its other arguments.
       ratio_level: what a probability ratio is taken over.
       clip_low: ratios below 1 - clip_low are clipped; None for no lower bound.
       clip_high: ratios above 1 + clip_high are clipped; None for no upper bound.
@@ -66,12 +86,18 @@ class LossSettings:
       group_loss: name of a loss over whole groups in `agentrl.losses.grouped`; advantages are then episode returns, and
         `kind` is how the log-probs are pulled the way that it wants.
       group_options: its arguments.
+      correction: weights for tokens that the sampler drew with other log-probs than the trainer calls old: see
+        `agentrl.losses.mismatch_weights`; None for none.
+      correction_low: lower bound of its statistic; None for the usual one.
+      correction_high: upper bound likewise.
+      opsm: tokens with A < 0 are dropped in sequences whose mean log π_old - log π exceeds it; None for none.
+      m2po: tokens of largest (log r)² are dropped until the mean over the rest is at most this; None for none.
 
     Raises:
-      ConfigError: a loss over groups with another aggregation than its own; a divisor that nothing divides by.
+      ConfigError: settings that contradict each other, or one that would have no effect.
     """
 
-    kind: Literal["ppo", "sapo", "rec", "opmd", "asym_re", "mdpo", "hapo", "likelihood"] = "ppo"
+    kind: LossKind = "ppo"
     options: Mapping[str, Any] = field(default_factory=dict)
     ratio_level: Literal["token", "turn", "sequence"] = "token"
     clip_low: float | None = 0.2
@@ -90,8 +116,31 @@ class LossSettings:
     uncertainty_pivot: float | None = None
     group_loss: Literal["drpo", "trpa", "p3o"] | None = None
     group_options: Mapping[str, Any] = field(default_factory=dict)
+    correction: Literal["tis", "icepop", "sequence_tis", "sequence_mask", "geometric_filter", "k3_filter"] | None = None
+    correction_low: float | None = None
+    correction_high: float | None = None
+    opsm: float | None = None
+    m2po: float | None = None
 
     def __post_init__(self) -> None:
+        reshaped = [name for name, usual in TOKENWISE.items() if getattr(self, name) != usual]
+        if self.group_loss and reshaped:
+            raise ConfigError(
+                f"loss.{reshaped[0]} weighs single tokens, but {self.group_loss} is a loss over groups, which compares "
+                "the returns of whole episodes: leave it out"
+            )
+        if self.group_loss and self.kind != "likelihood":
+            raise ConfigError(
+                f"loss.kind is {self.kind!r}, but {self.group_loss} is a loss over groups, whose pull on log-probs "
+                "only likelihood passes on: leave loss.kind out"
+            )
+        if self.decision_coef is not None and self.aggregation != "token_mean":
+            raise ConfigError(
+                f"loss.aggregation is {self.aggregation!r}, but loss.decision_coef averages decisions and other tokens "
+                "apart: leave one of them out"
+            )
+        if self.uncertainty_pivot is not None and self.kind != "hapo":
+            raise ConfigError(f"loss.uncertainty_pivot is for kind hapo alone, and loss.kind is {self.kind!r}")
         if self.group_loss and self.aggregation != "token_mean":
             raise ConfigError(
                 f"loss.aggregation is {self.aggregation!r}, but {self.group_loss} is a loss over groups that weighs "
@@ -103,8 +152,21 @@ class LossSettings:
             )
 
     def override(self, changes: Mapping[str, Any]) -> "LossSettings":
-        """Return a copy with the values of ``changes`` that are not None."""
-        return replace(self, **{key: value for key, value in changes.items() if value is not None})
+        """Return a copy with the values of ``changes``; options join those that are there."""
+        joined = {name: {**getattr(self, name), **changes[name]} for name in OPTIONS if name in changes}
+        return replace(self, **{**changes, **joined})
+
+
+TOKENWISE = {
+    "entropy_advantage": 0.0,
+    "token_share": 1.0,
+    "decision_coef": None,
+    "opsm": None,
+    "m2po": None,
+}
+"""Settings that treat the tokens of an episode differently, and the values that do not."""
+
+OPTIONS = ("options", "group_options")
 
 
 class Recipe(BaseModel):
@@ -125,12 +187,14 @@ class Recipe(BaseModel):
     loss: ClassVar[LossSettings] = LossSettings()
     needs: ClassVar[frozenset[Need]] = frozenset()
     """What a run must provide; one that cannot is refused at its start."""
-    filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "none"
+    filter: ClassVar[Filter] = "none"
     """Which groups are trained on, unless the configuration says otherwise: see `agentrl.curriculum`."""
     sampler: ClassVar[str] = "independent"
     """Who plays the groups, unless the configuration says otherwise: see `agentrl.rollout.branching`."""
     max_refills: ClassVar[int] = 0
     """How often dynamic sampling replaces the groups that it drops, unless the configuration says otherwise."""
+    usual_group: ClassVar[int] = 8
+    """Episodes of a group, unless the configuration says otherwise."""
 
     @abstractmethod
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
@@ -164,6 +228,22 @@ class Recipe(BaseModel):
         """Return the sampler that suits this algorithm with its options."""
         return self.sampler
 
+    def filters_with(self) -> Filter:
+        """Return which groups this algorithm with its options is trained on."""
+        return self.filter
+
+    def refills(self) -> int:
+        """Return how often dropped groups are replaced for this algorithm with its options."""
+        return self.max_refills
+
+    def remembered_turns(self) -> int | None:
+        """Return how many turns before the last the states of equals have in common; None where it does not matter."""
+        return None
+
+    def compares_returns(self) -> bool:
+        """Return whether advantages are returns of episodes, which only a loss over groups can read."""
+        return False
+
     def observe(self, table: TurnTable) -> None:
         """Remember an iteration's turns, those of all processes, after their advantages were computed."""
 
@@ -176,16 +256,37 @@ class Recipe(BaseModel):
 
 
 def recipes() -> dict[str, type[Recipe]]:
-    """Return every installed algorithm by name: our own and those of entry points; a broken one is a warning."""
-    from agentrl.algorithms import BUILTIN
+    """Return every installed algorithm by name: our own, and those of entry points under other names.
 
-    found: dict[str, type[Recipe]] = {recipe.name: recipe for recipe in BUILTIN}
+    A broken one is a warning.
+    """
+    found = dict(_builtin())
     for plugin in importlib.metadata.entry_points(group="agentrl.algorithms"):
         try:
-            found[plugin.name] = plugin.load()
+            found.setdefault(plugin.name, plugin.load())
         except Exception as error:  # a third party's fault must not take away the other algorithms
             warnings.warn(f"algorithm plug-in {plugin.name} ({plugin.value}) failed: {error!r}", stacklevel=2)
     return found
+
+
+@cache
+def _builtin() -> dict[str, type[Recipe]]:
+    from agentrl.algorithms import BUILTIN
+
+    return {recipe.name: recipe for recipe in BUILTIN}
+
+
+def _find(name: str) -> type[Recipe] | None:
+    """Return an algorithm by name; entry points, which are files, are looked up for others than ours alone."""
+    return _builtin().get(name) or recipes().get(name)
+
+
+def usual_group_size(options: Any) -> int:
+    """Return how many episodes a group has for ``{"name": ...}``, or for the base of a transform, unless told."""
+    name = options.get("name") if isinstance(options, Mapping) else options
+    if isinstance(options, Mapping) and options.get("base"):
+        return usual_group_size(options["base"])
+    return ((_find(name) if isinstance(name, str) else None) or Recipe).usual_group
 
 
 def make_recipe(options: Mapping[str, Any]) -> Recipe:
@@ -194,11 +295,10 @@ def make_recipe(options: Mapping[str, Any]) -> Recipe:
     Raises:
       ConfigError: no such algorithm, unknown option or a value out of range; names the nearest.
     """
-    known = recipes()
     name = str(options.get("name", ""))
-    if name not in known:
-        raise ConfigError(f"unknown algorithm {name!r}{nearest(name, known)}")
-    recipe = known[name]
+    recipe = _find(name)
+    if recipe is None:
+        raise ConfigError(f"unknown algorithm {name!r}{nearest(name, recipes())}")
     try:
         return recipe.model_validate({key: value for key, value in options.items() if key != "name"})
     except pydantic.ValidationError as error:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agentrl import credit
-from agentrl.algorithms.base import LossSettings, Recipe
+from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.credit.table import TurnTable
 
 
@@ -27,6 +27,10 @@ class GiGPO(Recipe):
     invalid_penalty: float = Field(0.1, ge=0)
     similarity: float | None = Field(None, gt=0, lt=1)
     dialect: Literal["paper", "authors"] = "paper"
+
+    def required(self) -> frozenset[Need]:
+        """Return that similarity compares texts."""
+        return self.needs if self.similarity is None else self.needs | {"texts"}
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the joint advantage of each turn."""

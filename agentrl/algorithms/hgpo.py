@@ -12,7 +12,11 @@ from agentrl.credit.table import TurnTable
 
 
 class HGPO(Recipe):
-    """Hierarchy-of-groups policy optimization."""
+    """Hierarchy-of-groups policy optimization.
+
+    ``history`` is the paper's K: as many turns as the context shows beside the last. In a window it must be that number
+    (``context.window``); a context that shows the whole conversation has room for any.
+    """
 
     name: ClassVar[str] = "hgpo"
     title: ClassVar[str] = "turn return against turns with the same recent states"
@@ -25,6 +29,10 @@ class HGPO(Recipe):
     scale: Literal["std", "none"] = "std"
     episode: bool = False
     dialect: Literal["paper", "authors"] = "paper"
+
+    def remembered_turns(self) -> int:
+        """Return the turns that the deepest groups have in common."""
+        return self.history
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the advantage of each turn, averaged over the depths."""

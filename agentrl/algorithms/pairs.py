@@ -24,6 +24,10 @@ def returns_of_episodes(table: TurnTable) -> FloatN:
 class GroupRecipe(Recipe):
     """Base of the three: the advantage is the return, and the loss knows the groups. Not divided by group size."""
 
+    def compares_returns(self) -> bool:
+        """Return that they are."""
+        return True
+
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the return of each turn's episode: the loss compares it."""
         return returns_of_episodes(table)

@@ -67,7 +67,7 @@ class HAPO(Recipe):
     title: ClassVar[str] = "token-weighted GRPO; advantages and clip follow each token's uncertainty"
     paper: ClassVar[str] = "HAPO (heterogeneous adaptive policy optimization), arXiv:2509.16591"
     test: ClassVar[str] = "tests/agentrl/losses/test_heterogeneous.py"
-    loss: ClassVar[LossSettings] = LossSettings(kind="hapo")
+    loss: ClassVar[LossSettings] = LossSettings(kind="hapo", dual_clip=10.0)
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy"})
     filter: ClassVar[Literal["none", "dynamic_sampling", "top_variance"]] = "dynamic_sampling"
     max_refills: ClassVar[int] = 15

@@ -1,16 +1,25 @@
 """What a transform is: an algorithm that changes the advantages, or the rewards, of another one."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, field_validator
 
-from agentrl.algorithms.base import Need, Recipe, make_recipe
+from agentrl.algorithms.base import Filter, LossSettings, Need, Recipe, make_recipe
 from agentrl.credit.table import TurnTable
+from agentrl.errors import ConfigError
 
 
 class Transform(Recipe):
-    """An algorithm over another: ``base`` is its name, or a mapping with its name and options. The loss is its own."""
+    """An algorithm over another: ``base`` is its name, or a mapping with its name and options.
+
+    The base's loss, filter, refills, sampler, reference and groups stay, but for what the transform changes itself.
+    """
+
+    loss_changes: ClassVar[Mapping[str, Any]] = {}
+    """What it changes of the base's loss."""
+    keeps_returns: ClassVar[bool] = False
+    """Whether the turns of an episode still have one number if they do in the base."""
 
     base: dict[str, Any] = Field(default={"name": "grpo"})
     _inner: Recipe = PrivateAttr()
@@ -21,8 +30,46 @@ class Transform(Recipe):
         return {"name": value} if isinstance(value, str) else value
 
     def model_post_init(self, context: Any) -> None:
-        """Make the base."""
+        """Make the base.
+
+        Raises:
+          ConfigError: its advantages are returns for a loss over groups, and turns would differ.
+        """
         self._inner = make_recipe(self.base)
+        if self._inner.compares_returns() and not self.keeps_returns:
+            raise ConfigError(
+                f"algorithm {self.name} over {self._inner.name}: its loss compares the returns of whole episodes, and "
+                f"{self.name} would change them turn by turn; choose another base"
+            )
+
+    def loss_at(self, progress: float) -> LossSettings:
+        """Return the base's loss with what this changes."""
+        return self._inner.loss_at(progress).override(self.loss_changes)
+
+    def filters_with(self) -> Filter:
+        """Return the base's filter."""
+        return self._inner.filters_with()
+
+    def refills(self) -> int:
+        """Return the base's."""
+        return self._inner.refills()
+
+    def remembered_turns(self) -> int | None:
+        """Return the base's."""
+        return self._inner.remembered_turns()
+
+    def compares_returns(self) -> bool:
+        """Return whether the base does."""
+        return self._inner.compares_returns()
+
+    def soup(self) -> tuple[str, float] | None:
+        """Return what the base's reference is made of."""
+        return self._inner.soup()
+
+    @property
+    def inner(self) -> Recipe:
+        """The base."""
+        return self._inner
 
     def required(self) -> frozenset[Need]:
         """Return what this and its base need."""

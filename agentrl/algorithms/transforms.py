@@ -1,13 +1,14 @@
 """SALT, EMPG, D3S and the unlikeliness reward: each over any other algorithm."""
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from agentrl import credit
-from agentrl.algorithms.base import LossSettings, Need
+from agentrl.algorithms.base import Need
 from agentrl.algorithms.transform import Transform
 from agentrl.credit.table import TurnTable
 
@@ -59,7 +60,7 @@ class D3S(Transform):
     paper: ClassVar[str] = "D3S, arXiv:2509.22115"
     test: ClassVar[str] = TEST
     needs: ClassVar[frozenset[Need]] = frozenset({"entropy"})
-    loss: ClassVar[LossSettings] = LossSettings(token_share=0.5)
+    loss_changes: ClassVar[Mapping[str, Any]] = {"token_share": 0.5}
 
     keep: float = Field(0.5, gt=0, le=1)
 
@@ -76,7 +77,8 @@ class Unlikeliness(Transform):
     paper: ClassVar[str] = "Rewarding the Unlikely, arXiv:2506.02355"
     test: ClassVar[str] = TEST
     needs: ClassVar[frozenset[Need]] = frozenset({"logprob"})
-    loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.1)
+    loss_changes: ClassVar[Mapping[str, Any]] = {"kl_coef": 0.1}
+    keeps_returns: ClassVar[bool] = True
 
     beta: float = Field(0.25, ge=0, le=1)
 

@@ -13,8 +13,8 @@ from agentrl.credit.table import TurnTable
 class VinePPO(Recipe):
     """Its sampler, ``vine``, plays episodes to train on and continuations that say what their states are worth.
 
-    The continuations are not trained on. Choose ``rollout.group_size`` as large as ``rollout.sampler.episodes`` times
-    one and a number of continuations for each of their turns; the paper has nine.
+    The continuations are not trained on. ``rollout.group_size`` is ``rollout.sampler.episodes`` times one and a number
+    of continuations for each of their turns: 32 and one episode are three each for ten turns; the paper has nine.
     """
 
     name: ClassVar[str] = "vineppo"
@@ -24,6 +24,7 @@ class VinePPO(Recipe):
     loss: ClassVar[LossSettings] = LossSettings(kl_coef=1e-4)
     needs: ClassVar[frozenset[Need]] = frozenset({"branches"})
     sampler: ClassVar[str] = "vine"
+    usual_group: ClassVar[int] = 32
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the advantage of the turns of episodes; those of continuations are not scored."""

@@ -17,12 +17,16 @@ from agentrl.errors import check_choice
 def anchor_groups(table: TurnTable, *, similarity: float | None = None, dialect: Dialect = "paper") -> tuple[IntN, int]:
     """Return the anchor group of each turn, dense codes, and their number. Groups of tasks are never crossed.
 
-    Paper: GiGPO, arXiv:2505.10978, Eq. 6, and its similarity variant for ``similarity`` (see `similar_groups`).
+    Paper: GiGPO, arXiv:2505.10978, Eq. 6, and its similarity variant for ``similarity`` (see `similar_groups`), which
+    compares what was seen (``text``), or anchors that are texts where the table has no such column.
     """
-    anchor_N = table.need("anchor")
-    if similarity is not None:
-        anchor_N = similar_groups(table.group_N, anchor_N, table.anchor_labels, similarity, dialect)
-    return pair(table.group_N, anchor_N)
+    if similarity is None:
+        return pair(table.group_N, table.need("anchor"))
+    if table.text_N is not None:
+        text_N, labels = table.text_N, table.text_labels
+    else:
+        text_N, labels = table.need("anchor"), table.anchor_labels
+    return pair(table.group_N, similar_groups(table.group_N, text_N, labels, similarity, dialect))
 
 
 @scored_rows
@@ -47,7 +51,7 @@ def anchor_state(
       shape (N,), dimensionless with ``scale="std"``, else reward units; NaN where there is no verdict.
 
     Raises:
-      DataError: the table has no anchors.
+      DataError: the table has no anchors, or no texts to compare.
     """
     key_N, count = anchor_groups(table, similarity=similarity)
     returns_N = discounted_returns(table, gamma)
@@ -90,7 +94,7 @@ def gigpo(
       baseline: mean, or leave-one-out (the paper's "F_norm = 1" is meant to be it); "paper" only.
       weight: what counts once in Aᴱ; None for the dialect's default ("trajectory", or "turn" for "authors").
       invalid_penalty: cost of an invalid action, reward units.
-      similarity: join states whose texts are at least so similar; None for equality.
+      similarity: join states whose texts are at least so similar (see `anchor_groups`); None for equality.
       dialect: see above.
       eps: added to standard deviations.
 

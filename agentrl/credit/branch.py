@@ -7,7 +7,7 @@ from typing import Literal
 
 from agentrl.credit.forest import nodes
 from agentrl.credit.group_relative import grpo
-from agentrl.credit.normalise import Moments
+from agentrl.credit.normalise import scored_means
 from agentrl.credit.segments import FloatN
 from agentrl.credit.table import Base, TurnTable, base_advantages, scored_rows
 from agentrl.errors import check_choice
@@ -26,7 +26,7 @@ def branch_attribution(table: TurnTable, mode: Literal["hard", "soft"] = "hard",
     Args:
       table: turns; trajectories forked from others have ``parent`` and ``branch_turn`` and repeat the shared turns.
       mode: see above.
-      base: advantages to attribute, an array (N,) or the estimator.
+      base: advantages to attribute, an array (N,) or the estimator; NaN is not scored and enters no mean.
 
     >>> table = TurnTable.from_columns(group=[0] * 4, trajectory=["a", "a", "b", "b"], turn=[0, 1, 0, 1],
     ...     reward=[0, 1, 0, 0], parent=[None, None, "a", "a"], branch_turn=[0, 0, 1, 1])
@@ -34,8 +34,8 @@ def branch_attribution(table: TurnTable, mode: Literal["hard", "soft"] = "hard",
     array([-1.,  1., -1., -3.])
     """
     check_choice("mode", mode, ("hard", "soft"))
-    base_N = base_advantages(table, base)
+    base_N = base_advantages(table, base, masked=True)
     if mode == "soft":
         return base_N
     node_N, count = nodes(table)
-    return Moments.of(base_N, node_N, count).mean_K[node_N]
+    return scored_means(base_N, node_N, count)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agentrl.credit.normalise import Moments
+from agentrl.credit.normalise import scored_means
 from agentrl.credit.segments import FloatN, IntN, pair, tuples
 from agentrl.credit.table import ROOT, Base, TurnTable, base_advantages, scored_rows
 from agentrl.errors import ConfigError
@@ -57,16 +57,17 @@ def salt(table: TurnTable, *, base: Base, history: int = 3) -> FloatN:
       history: pairs that make a state, at least 1.
 
     Returns:
-      shape (N,), unit of ``base``; NaN where there is no verdict.
+      shape (N,), unit of ``base``; NaN where there is no verdict, and where ``base`` scores no turn: such turns are
+      not averaged.
 
     >>> table = TurnTable.from_columns(group=[0, 0], trajectory=[0, 1], turn=[0, 0], reward=[1, 0],
     ...     action=["go", "go"], next_anchor=["hall", "hall"])
     >>> salt(table, base=np.array([1.0, -3.0]))
     array([-1., -1.])
     """
-    base_N = base_advantages(table, base)
+    base_N = base_advantages(table, base, masked=True)
     transition_N, count = transitions(table, history)
-    return Moments.of(base_N, transition_N, count).mean_K[transition_N]
+    return scored_means(base_N, transition_N, count)
 
 
 def trajectory_graph(

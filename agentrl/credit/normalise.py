@@ -51,6 +51,14 @@ class Moments:
         return cls(mean_K, std_K, count_K, weight_K)
 
 
+def scored_means(value_I: FloatN, key_I: IntN, num_keys: int) -> FloatN:
+    """Return at each member the mean of its group, members that are NaN left out; these stay NaN."""
+    scored_I = np.isfinite(value_I)
+    mean_I = np.full(len(value_I), np.nan)
+    mean_I[scored_I] = Moments.of(value_I[scored_I], key_I[scored_I], num_keys).mean_K[key_I[scored_I]]
+    return mean_I
+
+
 def normalise(
     value_I: FloatN,
     key_I: IntN,

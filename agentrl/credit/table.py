@@ -340,8 +340,8 @@ Base = FloatN | Callable[[TurnTable], FloatN]
 """Advantages to transform, shape (N,), or the estimator that makes them."""
 
 
-def base_advantages(table: TurnTable, base: Base) -> FloatN:
-    """Return the advantages that ``base`` stands for.
+def base_advantages(table: TurnTable, base: Base, *, masked: bool = False) -> FloatN:
+    """Return the advantages that ``base`` stands for; with ``masked``, NaN where it scores no turn.
 
     Raises:
       DataError: they are not one finite number per row.
@@ -351,7 +351,7 @@ def base_advantages(table: TurnTable, base: Base) -> FloatN:
         raise DataError(
             f"base has shape {value_N.shape}, expected ({len(table)},): one advantage per turn of the table"
         )
-    bad = np.flatnonzero(~np.isfinite(value_N))
+    bad = np.flatnonzero(np.isinf(value_N) if masked else ~np.isfinite(value_N))
     if len(bad):
         raise DataError(f"base of row {bad[0]} is {value_N[bad[0]]}: rows with a verdict need a finite advantage")
     return value_N

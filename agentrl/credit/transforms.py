@@ -19,7 +19,8 @@ def empg(
         A' = A g(h_t) + ζ exp(-k' h_{t+1}),   g(h) = exp(-k h) / mean(exp(-k h)),   then minus the mean over the batch
 
     with h the turn's mean token entropy, scaled to 0..1 over the batch (all equal: 0); last turns get no bonus. With
-    k = ζ = 0 it centres the base. Paper: EMPG, arXiv:2509.09265.
+    k = ζ = 0 it centres the base. Turns that the base does not score (NaN) stay so, and are not of the batch. Paper:
+    EMPG, arXiv:2509.09265.
 
     Args:
       table: turns with ``entropy``.
@@ -28,19 +29,21 @@ def empg(
       future_sharpness: k'.
       bonus: ζ, in units of the base.
     """
-    base_N = base_advantages(table, base)
-    if not len(table):
-        return base_N
+    base_N = base_advantages(table, base, masked=True)
     entropy_N = table.need("entropy")
-    low, high = entropy_N.min(), entropy_N.max()
+    scored_N = np.isfinite(base_N)
+    if not scored_N.any():
+        return base_N
+    low, high = entropy_N[scored_N].min(), entropy_N[scored_N].max()
     entropy_N = (entropy_N - low) / (high - low) if high > low else np.zeros(len(table))
+    entropy_N = entropy_N.clip(0.0, 1.0)  # a turn that is not scored may follow one that is
     gain_N = np.exp(-sharpness * entropy_N)
     before_N = table.before_N
     has_before = np.flatnonzero(before_N >= 0)
     future_N = np.zeros(len(table))
     future_N[before_N[has_before]] = np.exp(-future_sharpness * entropy_N[has_before])
-    shaped_N: FloatN = base_N * gain_N / gain_N.mean() + bonus * future_N
-    return shaped_N - np.mean(shaped_N)
+    shaped_N: FloatN = base_N * gain_N / gain_N[scored_N].mean() + bonus * future_N
+    return shaped_N - np.mean(shaped_N[scored_N])
 
 
 @scored_rows
@@ -49,14 +52,20 @@ def d3s(table: TurnTable, *, base: Base, keep: int | float) -> FloatN:
 
     The best subset of n values is some of the largest together with some of the smallest, so it is found exactly by
     trying each split of the sorted values. A trajectory's advantage is the mean over its turns. Nothing is normalised
-    again. Paper: D3S, arXiv:2509.22115, sample level; for its token level see `agentrl.losses.top_tokens`.
+    again; turns that the base does not score (NaN) might as well not exist. Paper: D3S, arXiv:2509.22115, sample
+    level; for its token level see `agentrl.losses.top_tokens`.
 
     Args:
       table: turns.
       base: advantages, an array (N,) or an estimator.
       keep: how many trajectories, or (as a float up to 1.0) which share of them, at least one.
     """
-    base_N = base_advantages(table, base)
+    base_N = base_advantages(table, base, masked=True)
+    scored_N = np.isfinite(base_N)
+    if not scored_N.all():
+        kept_N = np.full(len(table), np.nan)
+        kept_N[scored_N] = d3s(table.select(scored_N), base=base_N[scored_N], keep=keep)
+        return kept_N
     total = table.num_trajectories
     count = max(1, round(keep * total)) if isinstance(keep, float) else keep
     if count < 1 or (isinstance(keep, float) and not 0.0 < keep <= 1.0):

@@ -11,7 +11,7 @@ from torch import Tensor
 from agentrl.errors import check_choice
 from agentrl.losses.kl import kl_penalty
 from agentrl.losses.policy_gradient import PolicyLoss, masked_mean, ratio_metrics
-from agentrl.losses.ratio import log_ratio, whole
+from agentrl.losses.ratio import RatioLevel, log_ratio, whole
 
 Keep = Literal["all", "one_side", "two_side", "ring"]
 Weighting = Literal["none", "ratio", "exp_advantage"]
@@ -33,7 +33,9 @@ def rec(
     ring_low: float = 0.6,
     ring_high: float = 2.0,
     temperature: float = 1.0,
+    ratio_level: RatioLevel = "token",
     sequence_index: Tensor | None = None,
+    turn_index: Tensor | None = None,
 ) -> PolicyLoss:
     """Masked and weighted policy gradient: loss = -M w A log π + regulariser. M and w do not carry a gradient.
 
@@ -45,7 +47,7 @@ def rec(
         regulariser   k2: c (log r)²,  forward_kl: -c log π
 
     Reductions: one_side with the ratio has the gradient of PPO's clip; "all" with "forward_kl" shifts the baseline by
-    -c. With ``sequence_index`` r is that of the sequence. Paper: Group-relative REINFORCE is secretly off-policy,
+    -c. Paper: Group-relative REINFORCE is secretly off-policy,
     arXiv:2509.24203. Use group-centred advantages without the division by the std (`agentrl.credit.dr_grpo`).
 
     Args:
@@ -57,14 +59,15 @@ def rec(
       clip_low, clip_high: ε_low, ε_high.
       ring_low, ring_high: outer bounds of "ring".
       temperature: of "exp_advantage".
-      sequence_index: int64 sequence of each token, for ratios of sequences.
+      ratio_level, sequence_index, turn_index: as in `policy_loss`.
     """
     check_choice("keep", keep, ("all", "one_side", "two_side", "ring"))
     check_choice("weighting", weighting, ("none", "ratio", "exp_advantage"))
     check_choice("regulariser", regulariser, ("none", "k2", "forward_kl"))
     mask_L = whole(mask, logprobs)
-    level: Literal["token", "sequence"] = "token" if sequence_index is None else "sequence"
-    log_ratio_L = log_ratio(logprobs, old_logprobs, mask_L, level=level, sequence_index=sequence_index)
+    log_ratio_L = log_ratio(
+        logprobs, old_logprobs, mask_L, level=ratio_level, sequence_index=sequence_index, turn_index=turn_index
+    )
     ratio_L = log_ratio_L.detach().exp()
     advantage_L = torch.where(mask_L, advantages, 0.0)
     logprob_L = torch.where(mask_L, logprobs, 0.0)

@@ -12,6 +12,7 @@ from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context.base import Context
 from agentrl.curriculum import make_filter
+from agentrl.trainer.composition import loss_of
 from agentrl.trainer.config import Config, UpdateConfig, WarmStartConfig
 from agentrl.trainer.credit import assign_credit
 from agentrl.trainer.playing.sampling import keeps_groups
@@ -50,7 +51,7 @@ class Learner:
         self.config, self.recipe, self.model, self.tokenizer = config, recipe, model, tokenizer
         self._context = context
         self._most_tokens = most_tokens(config, max_turns)
-        self._filter = make_filter(config.filter.name or recipe.filter, share=config.filter.share)
+        self._filter = make_filter(config.filter.name or recipe.filters_with(), share=config.filter.share)
         self.updater: Updater | None = None
         self.critic: Critic | None = None
         self.begin_imitation()
@@ -122,7 +123,7 @@ class Learner:
     def loss_at(self, iteration: int) -> LossSettings:
         """Return the loss settings of an iteration."""
         progress = iteration / max(1, self.config.run.iterations)
-        return self.recipe.loss_at(progress).override(self.config.loss.model_dump())
+        return loss_of(self.config.loss, self.recipe, progress)
 
     def _make_optimizer(self, settings: WarmStartConfig | UpdateConfig) -> Optimizer:
         return Optimizer(

@@ -5,15 +5,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from agentrl.algorithms.base import Need, Recipe, make_recipe
-from agentrl.algorithms.critic import CriticRecipe
+from agentrl.algorithms.base import Recipe, make_recipe
 from agentrl.context import named_protocol
-from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
 from agentrl.policy import build_model, load_policy, save_policy, train_tokenizer
 from agentrl.policy_check import check_policy_folder
+from agentrl.trainer.composition import World, compose
 from agentrl.trainer.config import Config
-from agentrl.trainer.playing.sampling import check_help, check_sampler, choose_sampler
+from agentrl.trainer.playing.sampling import check_help, check_sampler
 from agentrl.trainer.world import env_factory, environment_texts
 
 
@@ -51,38 +50,20 @@ def check_memory(config: Config) -> None:
         )
 
 
-UNMET: dict[Need, str] = {
-    "ref_logprobs": "credit does not see the reference policy's log-probs",
-    "second_policy": "give algorithm.other, the folder of another supervised policy",
-}
-"""Needs that no run of this trainer can meet, and why. It meets the others."""
-
-
 def check_algorithm(config: Config) -> Recipe:
     """Build the algorithm and check that this run provides what it needs.
 
     Raises:
-      ConfigError: no such algorithm or option, or a need that is not met; says which and why.
+      ConfigError: no such algorithm or option, or what cannot be had together; says which and why.
     """
-    recipe = make_recipe(config.algorithm)
-    sampler = choose_sampler(config, recipe)
     env = env_factory(config)()
-    for need in sorted(recipe.required()):
-        reason = UNMET.get(need)
-        if need == "snapshots" and env.snapshot_level is SnapshotLevel.NONE:
-            reason = f"{config.env.id} cannot be snapshotted"
-        if need == "branches" and not sampler.branches:
-            reason = f"sampler {sampler.name} plays every episode from its start"
-        if need == "answers" and "answer" not in env.reset(seed=0)[1]:
-            reason = f"{config.env.id} tells none: its info has no key 'answer'"
-        if need == "values" and not isinstance(recipe, CriticRecipe):
-            reason = "values give advantages to tokens, and it works on those of turns"
-        if reason:
-            raise ConfigError(f"algorithm {recipe.name} needs {need}: {reason}; choose another algorithm.name")
-    check_sampler(config, sampler, env)
-    check_help(config, recipe, sampler, env)
+    asks = "answers" in make_recipe(config.algorithm).required()
+    world = World(config.env.id, env.snapshot_level, asks and "answer" in env.reset(seed=0)[1])
+    composition = compose(config, world)
+    check_sampler(config, composition.sampler, env)
+    check_help(config, composition.recipe, env)
     env.close()
-    return recipe
+    return composition.recipe
 
 
 def most_tokens(config: Config, max_turns: int | None) -> int:

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from agentrl.algorithms.base import LossSettings
 from agentrl.errors import MismatchError
-from agentrl.losses import NAMED, PolicyLoss, kl_penalty, token_logprobs
+from agentrl.losses import token_logprobs
 from agentrl.update import distributed
 from agentrl.update.batch import Batch, Sample, micro_batches, pack, worth_merging
 from agentrl.update.dealing import exchange, mini_batches, own_share, worth_keeping
 from agentrl.update.grouped import weigh_groups
 from agentrl.update.head import head_of
 from agentrl.update.head_loss import chunk_of, head_loss
+from agentrl.update.objective import is_per_token, token_losses
 from agentrl.update.optimizer import Optimizer, check_finite
 from agentrl.update.passes.forward import hidden_states
 from agentrl.update.settings import Precision, UpdateSettings
@@ -42,25 +43,6 @@ def score(model: Any, batch: Batch, temperature: float = 1.0, dtype: Precision =
     both_Q = token_logprobs(hidden_QH, head, batch.targets_Q, temperature=temperature, chunk=chunk_of(head))
     logprobs_A, entropies_A = (one_Q.index_select(0, batch.question_A) for one_Q in both_Q)
     return logprobs_A, entropies_A
-
-
-def policy_term(loss: LossSettings, logprobs_A: Tensor, batch: Batch) -> PolicyLoss:
-    """Return the algorithm's policy loss of each scored token, shape (A,), and metrics."""
-    options = dict(loss.options)
-    if loss.kind == "ppo":
-        options |= {
-            "ratio_level": loss.ratio_level,
-            "clip_low": loss.clip_low,
-            "clip_high": loss.clip_high,
-            "dual_clip": loss.dual_clip,
-            "detached": loss.detached,
-            "keep_high_gradient": loss.keep_high_gradient,
-            "sequence_index": batch.sequence_A,
-            "turn_index": batch.row_A,
-        }
-    elif loss.kind == "hapo":
-        options["uncertainty"] = batch.uncertainty_A
-    return NAMED[loss.kind](logprobs_A, batch.old_logprobs_A, batch.advantages_A, **options)
 
 
 def _count(totals: dict[str, float], metrics: dict[str, Tensor], tokens: int) -> None:
@@ -176,17 +158,22 @@ class Updater:
             with torch.no_grad():
                 ref_logprobs_A, _ = self._score(self.reference, batch)
         hidden_QH = hidden_states(self.model, batch.ids_L, batch.packing, batch.before_Q, self.config.dtype)
+        generator = torch.Generator().manual_seed(int(batch.ids_L.sum()))  # the same when it is computed again
         weight_A = batch.weight_A.to(torch.promote_types(hidden_QH.dtype, torch.float32))
 
         def loss(logprobs_A: Tensor, entropies_A: Tensor, at_A: Tensor | slice) -> Tensor:
             ref_A = None if ref_logprobs_A is None else ref_logprobs_A[at_A]
-            loss_A, metrics = self._losses(logprobs_A, entropies_A, batch.scored(at_A), ref_A)
+            loss_A, metrics = token_losses(self.loss, logprobs_A, entropies_A, batch.scored(at_A), ref_A, generator)
             _count(totals, metrics, len(loss_A))
             return loss_A * weight_A[at_A]
 
-        is_per_token = self.loss.kind != "ppo" or self.loss.ratio_level == "token"
         total, logprobs_A, _ = head_loss(
-            hidden_QH, head_of(self.model), batch, loss, temperature=self.temperature, is_per_token=is_per_token
+            hidden_QH,
+            head_of(self.model),
+            batch,
+            loss,
+            temperature=self.temperature,
+            is_per_token=is_per_token(self.loss),
         )
         total.backward()  # type: ignore[no-untyped-call]
         if compare:
@@ -194,19 +181,6 @@ class Updater:
             totals[MISMATCH] = totals.get(MISMATCH, 0.0) + distance
             totals["compared"] = totals.get("compared", 0.0) + len(logprobs_A)
         return float(total.detach())
-
-    def _losses(
-        self, logprobs_A: Tensor, entropies_A: Tensor, batch: Batch, ref_logprobs_A: Tensor | None
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of each scored token, divergence and entropy terms included, and metrics."""
-        loss_A, metrics = policy_term(self.loss, logprobs_A, batch)
-        if ref_logprobs_A is not None:
-            kl_A = kl_penalty(logprobs_A, ref_logprobs_A, kind=self.loss.kl_kind)
-            loss_A = loss_A + self.loss.kl_coef * kl_A
-            metrics["ref_kl"] = kl_A.detach().mean()
-        if self.loss.entropy_coef:
-            loss_A = loss_A - self.loss.entropy_coef * entropies_A
-        return loss_A, metrics | {"loss": loss_A.detach().mean(), "entropy": entropies_A.detach().mean()}
 
     def _old(self, samples: Sequence[Sample]) -> list[Sample]:
         """Return the samples with old log-probs computed by the trainer, in the same order."""

@@ -26,7 +26,7 @@ class Vine(Sampler):
 
     name: ClassVar[str] = "vine"
 
-    episodes: int = Field(2, ge=1)
+    episodes: int = Field(1, ge=1)
 
     def plan(self, budget: int, seed: int, vocab_size: int) -> Plan:
         """Return the decisions of one group."""

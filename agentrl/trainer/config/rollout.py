@@ -46,9 +46,12 @@ class RolloutConfig(Section):
     """How experience is gathered."""
 
     tasks_per_iteration: int = Field(16, gt=0, le=1_000_000)
-    group_size: int = Field(8, gt=0, le=100_000, description="episodes per task, from the same initial state")
+    group_size: int = Field(
+        8, gt=0, le=100_000, description="episodes per task, from the same initial state; null suits the algorithm"
+    )
     sampler: dict[str, Any] = Field(
-        {}, description="name and options: independent, arpo, aepo, tree_grpo, treepo, latr; {} suits the algorithm"
+        {},
+        description="name and options: independent, arpo, aepo, tree_grpo, treepo, latr, vine; {}: the algorithm's",
     )
     max_env_steps: int | None = Field(
         None, gt=0, description="environment steps per group, shared ones counted once; null for no limit"

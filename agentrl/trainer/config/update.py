@@ -1,7 +1,8 @@
 """The sections about learning: which groups, which loss, and how policy and critic are optimised."""
 
-from typing import Literal
+from typing import Any, Literal
 
+import pydantic
 from pydantic import Field
 
 from agentrl.algorithms.base import Aggregation
@@ -24,19 +25,66 @@ class FilterConfig(Section):
 
 
 class LossConfig(Section):
-    """Policy loss; null keys take the algorithm's defaults."""
+    """Policy loss: keys that are given change the algorithm's. null: none, where a bound or a part can be absent."""
 
+    kind: str | None = Field(None, description="another loss, with its own defaults; null: the algorithm's")
+    options: dict[str, Any] = Field({}, description="further arguments of the loss, see docs/losses.md")
     ratio_level: Literal["token", "turn", "sequence"] | None = None
     aggregation: Aggregation | None = None
     divisor: float | None = Field(None, gt=0, description="k of aggregation constant that divides by episodes × k")
-    clip_low: float | None = Field(None, ge=0)
-    clip_high: float | None = Field(None, ge=0)
-    dual_clip: float | None = Field(None, gt=1)
+    clip_low: float | None = Field(None, ge=0, description="null: no lower bound")
+    clip_high: float | None = Field(None, ge=0, description="null: no upper bound")
+    dual_clip: float | None = Field(None, gt=1, description="null: no bound for negative advantages")
+    detached: bool | None = Field(None, description="weigh log π by the clipped ratio, as CISPO does")
+    keep_high_gradient: bool | None = Field(None, description="keep a bounded gradient above clip_high, as AEPO does")
     kl_coef: float | None = Field(None, ge=0)
     kl_kind: Literal["k1", "k2", "k3"] | None = None
     entropy_coef: float | None = None
     entropy_advantage: float | None = Field(None, ge=0, description="a of A (1 + a z), z the token's entropy")
     token_share: float | None = Field(None, gt=0, le=1, description="share of decisive tokens that are trained on")
+    decision_coef: float | None = Field(
+        None, gt=0, description="weight of turns' first tokens, averaged apart; null: not apart"
+    )
+    uncertainty_pivot: float | None = Field(
+        None, ge=0, le=1, description="quantile of entropies above which a token is uncertain (kind hapo only)"
+    )
+    group_loss: Literal["drpo", "trpa", "p3o"] | None = Field(
+        None, description="loss over groups, of algorithms whose advantages are returns"
+    )
+    group_options: dict[str, Any] = Field({}, description="its arguments")
+    correction: Literal["tis", "icepop", "sequence_tis", "sequence_mask", "geometric_filter", "k3_filter"] | None = (
+        Field(None, description="for tokens whose sampler differs (update.old_logprobs: recompute); null: none")
+    )
+    correction_low: float | None = Field(None, description="lower bound of its statistic; null: the usual one")
+    correction_high: float | None = Field(None, description="upper bound of its statistic; null: the usual one")
+    opsm: float | None = Field(
+        None, description="drop A < 0 in sequences that moved further, nats a token (OPSM); null: none"
+    )
+    m2po: float | None = Field(
+        None, ge=0, description="drop the largest (log r)² until their mean is this (M2PO); null: none"
+    )
+
+    @pydantic.model_serializer(mode="wrap")
+    def _as_given(self, serialise: pydantic.SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leave out what was not given: null would say something."""
+        return {key: value for key, value in serialise(self).items() if key in self.model_fields_set}
+
+    def changes(self) -> dict[str, Any]:
+        """Return what was given, by field of the loss settings."""
+        return {
+            key: getattr(self, key)
+            for key in self.model_fields_set
+            if getattr(self, key) is not None or key in CAN_BE_NONE
+        }
+
+
+CAN_BE_NONE = frozenset(
+    (
+        *("divisor", "clip_low", "clip_high", "dual_clip", "decision_coef", "uncertainty_pivot", "group_loss"),
+        *("correction", "correction_low", "correction_high", "opsm", "m2po"),
+    )
+)
+"""Keys of the loss whose null says that there is none; a null of another key says nothing."""
 
 
 class UpdateConfig(Section):

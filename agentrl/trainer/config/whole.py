@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 import pydantic
 from pydantic import Field
 
+from agentrl.algorithms.base import usual_group_size
 from agentrl.hosts import HostOptions
 from agentrl.trainer.config.policy import ContextConfig, PolicyConfig, WarmStartConfig
 from agentrl.trainer.config.rollout import CurriculumConfig, EngineConfig, EvalConfig, RolloutConfig
@@ -100,7 +101,7 @@ class Config(Section):
     @pydantic.model_validator(mode="before")
     @classmethod
     def _suits_the_policy(cls, tree: Any) -> Any:
-        """Fill what is left open in ``SUITED`` in as suits a policy built from nothing, or a loaded one."""
+        """Fill in what is left open: ``SUITED`` for a policy made from nothing or a loaded one, groups by algorithm."""
         if not isinstance(tree, Mapping):
             return tree
         tree, policy = dict(tree), tree.get("policy")
@@ -110,6 +111,9 @@ class Config(Section):
             if isinstance(given, Mapping):
                 suited = {key: pair[is_loaded] for key, pair in values.items() if given.get(key) is None}
                 tree[section] = {**given, **suited}
+        rollout = tree.get("rollout", {})
+        if isinstance(rollout, Mapping) and rollout.get("group_size") is None:
+            tree["rollout"] = {**rollout, "group_size": usual_group_size(tree.get("algorithm"))}
         return tree
 
     @pydantic.model_validator(mode="after")

@@ -138,9 +138,9 @@ def max_refills(config: Config, recipe: Recipe) -> int:
     Raises:
       ConfigError: refills are asked for with a filter that has none.
     """
-    name, asked = config.filter.name or recipe.filter, config.filter.max_refills
+    name, asked = config.filter.name or recipe.filters_with(), config.filter.max_refills
     if name == "dynamic_sampling":
-        return recipe.max_refills if asked is None else asked
+        return recipe.refills() if asked is None else asked
     if asked:
         raise ConfigError(
             f"filter.max_refills is {asked}, but the filter is {name!r}: only dynamic_sampling is refilled"

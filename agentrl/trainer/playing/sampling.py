@@ -56,19 +56,19 @@ def choose_roll_in(config: Config, recipe: Recipe) -> RollIn | None:
     return RollIn(**options) if options and options["chance"] else None
 
 
-def check_help(config: Config, recipe: Recipe, sampler: Sampler, env: TextEnv) -> None:
-    """Check that a run can have the guide or the hints that it asks for.
+def helps(config: Config, recipe: Recipe) -> list[str]:
+    """Return what helps the policy on its way: a guide, hints."""
+    wants = {"rollout.roll_in": choose_roll_in(config, recipe) is not None, "hints": recipe.hint_levels(1.0) > 0}
+    return [name for name, wanted in wants.items() if wanted]
+
+
+def check_help(config: Config, recipe: Recipe, env: TextEnv) -> None:
+    """Check that an environment knows the plans of the guide or the hints that are asked for.
 
     Raises:
-      ConfigError: its sampler or budget plays whole groups at once, or its environment knows no plans.
+      ConfigError: it does not.
     """
-    wants = {"rollout.roll_in": choose_roll_in(config, recipe) is not None, "hints": recipe.hint_levels(1.0) > 0}
-    for what in (name for name, wanted in wants.items() if wanted):
-        if sampler.branches or config.rollout.max_env_steps:
-            raise ConfigError(
-                f"{what} (algorithm {recipe.name}) needs episodes that are played one by one: choose "
-                "rollout.sampler={name: independent} and no rollout.max_env_steps"
-            )
+    for what in helps(config, recipe):
         check_plans(env, config.env.id, what)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from agentrl.algorithms.base import recipes
+from agentrl.trainer.composition import UNMET
 from agentrl.trainer.loop import run_training
-from agentrl.trainer.setup import UNMET
 from tests.agentrl.trainer.tiny import records, tiny_config
 
 pytestmark = pytest.mark.slow

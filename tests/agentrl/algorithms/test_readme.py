@@ -8,8 +8,8 @@ import pytest
 
 from agentrl.algorithms import BUILTIN
 from agentrl.algorithms.base import Recipe
+from agentrl.trainer.composition import UNMET
 from agentrl.trainer.config import CurriculumConfig
-from agentrl.trainer.setup import UNMET
 
 ROOT = Path(__file__).parents[3]
 SECTION = (ROOT / "README.md").read_text(encoding="utf-8").split("## Algorithms")[1].split("\n## ")[0]

@@ -14,10 +14,11 @@ from agentrl.algorithms.grpo import GRPO
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
 from agentrl.policy import load_policy, save_policy
+from agentrl.trainer.composition import UNMET
 from agentrl.trainer.directory.checkpoint import check_checkpoint, latest_checkpoint
 from agentrl.trainer.loop import run_training
 from agentrl.trainer.run import Run
-from agentrl.trainer.setup import UNMET, check_algorithm, most_tokens
+from agentrl.trainer.setup import check_algorithm, most_tokens
 from tests.agentrl.trainer.tiny import tiny_config
 
 # The maze has no answers: tests/agentrl/trainer/test_scoring.py trains where there are some.

@@ -124,6 +124,7 @@ def ratio(text, leader):
 def test_authors_dialect_equals_the_public_code(seed, scale, weight, similarity, penalty):
     columns, _ = shuffled(random_columns(seed, groups=2, trajectories=3, turns=4), seed)
     columns["anchor"] = [anchor * (1 + row % 3) for row, anchor in enumerate(columns["anchor"])]
+    columns["text"] = columns["anchor"]
     rules = {"gamma": 0.95, "step_weight": 0.7, "scale": scale, "weight": weight, "similarity": similarity}
     result = credit.gigpo(table_of(columns), invalid_penalty=penalty, dialect="authors", **rules)
     np.testing.assert_allclose(result, authors_oracle(columns, penalty=penalty, **rules), rtol=1e-9, atol=1e-9)

@@ -80,8 +80,8 @@ def test_bad_input_is_refused():
         credit.salt(table, base=BASE, history=0)
     with pytest.raises(DataError, match=r"base has shape \(2,\), expected \(6,\)"):
         credit.salt(table, base=BASE[:2])
-    with pytest.raises(DataError, match="base of row 1 is nan"):
-        credit.salt(table, base=np.where(np.arange(6) == 1, np.nan, BASE))
+    with pytest.raises(DataError, match="base of row 1 is inf"):
+        credit.salt(table, base=np.where(np.arange(6) == 1, np.inf, BASE))
     with pytest.raises(DataError, match="needs the column 'action'"):
         credit.salt(table_of({name: COLUMNS[name] for name in ("group", "trajectory", "turn", "reward")}), base=BASE)
 

@@ -69,8 +69,8 @@ def test_presets(seed):
 def test_ratios_of_sequences_keep_or_drop_as_one():
     batch = random_tokens(2, spread=1.0)
     mask = torch.ones(24, dtype=torch.bool)
-    loss, _ = rec(batch.logprobs, batch.old, torch.ones(24, dtype=F64), mask, sequence_index=batch.sequence,
-                  clip_high=0.1)  # fmt: skip
+    levels = {"ratio_level": "sequence", "sequence_index": batch.sequence}
+    loss, _ = rec(batch.logprobs, batch.old, torch.ones(24, dtype=F64), mask, **levels, clip_high=0.1)
     kept = (slope(loss, batch.logprobs) != 0).view(4, 6)
     mean = (batch.logprobs - batch.old).detach().view(4, 6).mean(1)
     assert kept.all(1).tolist() == (~(~kept).all(1)).tolist() == (mean.exp() <= 1.1).tolist()

@@ -7,11 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import PrivateAttr
 
-from agentrl.algorithms.base import Recipe
+from agentrl.algorithms.base import Recipe, make_recipe
 from agentrl.credit import TurnTable
 from agentrl.curriculum import DynamicSampling
 from agentrl.env import Outcome
-from agentrl.trainer.credit import assign_credit, num_unscored_groups, turn_columns, turn_table
+from agentrl.trainer.credit import assign_credit, num_unscored_groups, table_for, turn_columns, turn_table
 from agentrl.types import BranchPoint, Trajectory, Turn
 from agentrl.update import distributed
 from tests.agentrl.update.samples import sequence, trajectory
@@ -37,6 +37,23 @@ def episode(name: str, turns: int, outcome: Outcome = Outcome.FAILURE) -> Trajec
         for t in range(turns)
     ]
     return Trajectory(name, "group", "task", 0, played, [], outcome)
+
+
+def seen(name: str, text: str, reward: float) -> Trajectory:
+    turns = [Turn(0, text, "said", "go", True, 0.0, f"digest of {text}"), Turn(1, "end", "", "", True, reward, "last")]
+    return Trajectory(name, "group", "task", 0, turns, [], Outcome.FAILURE)
+
+
+@pytest.mark.parametrize("dialect", ["paper", "authors"])
+def test_similar_texts_are_one_state_where_their_digests_differ(dialect: str) -> None:
+    episodes = [seen("a", "You are in the hall. It is 9:01.", 1.0), seen("b", "You are in the hall. It is 9:02.", 0.0)]
+    options = {"name": "gigpo", "dialect": dialect, "gamma": 1.0, "weight": "trajectory"}
+    exact, alike = make_recipe(options), make_recipe(options | {"similarity": 0.9})
+    assert table_for(exact, episodes).text_N is None
+    # each part is ±1/√2: the first turns meet only where their texts are compared, the last ones either way
+    half = 0.5**0.5
+    np.testing.assert_allclose(assign_credit(exact, episodes), [half, 2 * half, -half, -2 * half], atol=1e-5)
+    np.testing.assert_allclose(assign_credit(alike, episodes), [2 * half, 2 * half, -2 * half, -2 * half], atol=1e-5)
 
 
 def test_columns() -> None:

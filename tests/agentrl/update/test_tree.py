@@ -18,6 +18,7 @@ from agentrl.losses import token_weights
 from agentrl.types import TokenSequence
 from agentrl.update import batch
 from agentrl.update.batch import Sample, pack
+from agentrl.update.objective import policy_term
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.passes import flex
 from agentrl.update.passes.packed import Packing, packed_hidden_states
@@ -25,7 +26,7 @@ from agentrl.update.passes.pieces import Pieces
 from agentrl.update.passes.tree import Trie, common_prefix, num_unique
 from agentrl.update.passes.tree_attention import tree_attention
 from agentrl.update.settings import UpdateSettings
-from agentrl.update.update import Updater, policy_term, score
+from agentrl.update.update import Updater, score
 from tests.agentrl.engines.tiny import FAMILIES, build
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=7), max_size=9).map(

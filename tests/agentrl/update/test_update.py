@@ -17,9 +17,10 @@ from agentrl.algorithms.base import LossSettings
 from agentrl.errors import DivergedError, MismatchError
 from agentrl.update import head_loss
 from agentrl.update.batch import Sample, pack
+from agentrl.update.objective import policy_term
 from agentrl.update.optimizer import Optimizer
 from agentrl.update.settings import UpdateSettings
-from agentrl.update.update import MISMATCH, Updater, policy_term, score
+from agentrl.update.update import MISMATCH, Updater, score
 from tests.agentrl.engines.tiny import build
 from tests.agentrl.update.samples import NAN, samples
 

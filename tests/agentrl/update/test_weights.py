@@ -10,7 +10,7 @@ import torch
 from agentrl.algorithms.base import Aggregation, LossSettings, make_recipe
 from agentrl.errors import ConfigError
 from agentrl.update.batch import Sample, pack
-from agentrl.update.update import policy_term
+from agentrl.update.objective import policy_term
 from agentrl.update.weights import weigh_samples
 from tests.agentrl.update.samples import sequence, spread, trajectory
 

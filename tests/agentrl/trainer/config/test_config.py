@@ -109,14 +109,15 @@ def test_a_configuration_survives_its_own_file(tmp_path: Path) -> None:
 
 
 def test_only_foreign_options_are_untyped() -> None:
-    """Sections are typed all the way down: what is untyped is of an environment, an algorithm, a sampler or vLLM."""
+    """Sections are typed all the way down; untyped is what is of an environment, algorithm, sampler, loss or vLLM."""
     untyped = [
         (name, key)
         for name, field in Config.model_fields.items()
         for key, inner in getattr(field.annotation, "model_fields", {name: field}).items()
         if inner.annotation == dict[str, Any]
     ]
-    assert untyped == [("env", "kwargs"), ("algorithm", "algorithm"), ("rollout", "sampler"), ("engine", "settings")]
+    foreign = [("env", "kwargs"), ("algorithm", "algorithm"), ("rollout", "sampler"), ("engine", "settings")]
+    assert untyped == [*foreign, ("loss", "options"), ("loss", "group_options")]
 
 
 def test_number_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
