@@ -5,6 +5,7 @@ in lower case, without stop words, stemmed by Porter: the English analyzer of Lu
 """
 
 import re
+from functools import lru_cache
 
 from agentrl_envs.webshop.stemming import stem
 
@@ -60,13 +61,22 @@ _WORD = re.compile(
 )
 _PLAIN = re.compile(r"_*[a-z0-9](?:[a-z0-9_]|(?<=[a-z])[.:'](?=[a-z])|(?<=\d)[.,;'](?=\d))*")
 """The same for lower-case ASCII."""
+_FOREIGN = re.compile(r"[^ \t\r\n]*[^\x00-\x7f][^ \t\r\n]*")
+"""What stands between blanks and is not all ASCII: only there the full pattern, which is slow, is needed."""
 
 
 def words(text: str) -> list[str]:
     """Return the words of ``text`` in lower case, as they stand."""
-    text = text.lower()
-    found = (_PLAIN if text.isascii() else _WORD).findall(text)
-    if any(len(word) > _MAX_LENGTH for word in found):
+    text = text.lower().replace("\xa0", " ")
+    found: list[str] = []
+    plain_from = 0
+    if not text.isascii():
+        for foreign in _FOREIGN.finditer(text):
+            found += _PLAIN.findall(text, plain_from, foreign.start())
+            found += _WORD.findall(foreign[0])
+            plain_from = foreign.end()
+    found += _PLAIN.findall(text, plain_from)
+    if max(map(len, found), default=0) > _MAX_LENGTH:
         found = [word[at : at + _MAX_LENGTH] for word in found for at in range(0, len(word), _MAX_LENGTH)]
     return found
 
@@ -77,5 +87,11 @@ def terms(text: str) -> list[str]:
     >>> terms("The Men's running-shoes, size 9.5")
     ['men', 'run', 'shoe', 'size', '9.5']
     """
-    plain = (word[:-2] if word[-2:] in ("'s", "\u2019s", "\uff07s") else word for word in words(text))
-    return [stem(word) for word in plain if word not in STOP_WORDS]
+    return [term for word in words(text) if (term := _term(word))]
+
+
+@lru_cache(maxsize=1 << 18)
+def _term(word: str) -> str:
+    """Return the term of a word, or "" for a stop word."""
+    plain = word[:-2] if word[-2:] in ("'s", "\u2019s", "\uff07s") else word
+    return "" if plain in STOP_WORDS else stem(plain)

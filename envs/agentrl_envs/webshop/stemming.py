@@ -5,7 +5,6 @@ Those are ``bli`` to ``ble`` (for ``abli`` to ``able``) and ``logi`` to ``log``;
 
 import itertools
 from collections.abc import Mapping
-from functools import lru_cache
 
 _STEP_2: Mapping[str, str] = {
     "ational": "ate",
@@ -46,7 +45,6 @@ _STEP_4 = (
 _LONGEST = 7
 
 
-@lru_cache(maxsize=1 << 18)
 def stem(word: str) -> str:
     """Return the stem of ``word``, which is in lower case.
 
