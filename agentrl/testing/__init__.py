@@ -38,6 +38,7 @@ from agentrl.testing.episodes import (
     check_step,
     check_turn_limit,
 )
+from agentrl.testing.manners import check_leaks, check_surroundings, check_text
 from agentrl.testing.snapshots import (
     check_equal_keys,
     check_equal_states,
@@ -92,6 +93,9 @@ LAWS: tuple[Law, ...] = (
     check_solution_anywhere,
     check_solution_leaves_no_trace,
     check_expert,
+    check_text,
+    check_surroundings,
+    check_leaks,
 )
 """The whole contract, in the order in which it is best read."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from agentrl.env import Info, Snapshot, SnapshotLevel, TextEnv
 from agentrl.errors import ConfigError
+from agentrl.hosts.guard import GUARD, OvertimeError, is_own_interrupt
 from agentrl.seeding import generator
 
 NONSENSE = (
@@ -27,6 +28,12 @@ NONSENSE = (
 """Strings that no world understands."""
 
 
+LIMIT_S = 300.0
+"""Seconds that a law may take."""
+AGAIN_LIMIT_S = 10.0
+"""The same of an environment that hung in another law."""
+
+
 class ContractError(AssertionError):
     """An environment breaks a law of the contract; the message names the law and how to see it broken."""
 
@@ -36,19 +43,31 @@ Law = Callable[["Case"], None]
 
 
 def law(check: Law) -> Law:
-    """Make every failure of ``check``, exceptions of the environment too, begin with the sentence that is broken."""
+    """Make every failure of ``check``, exceptions of the environment too, begin with the sentence that is broken.
+
+    An environment that hangs, where Python can be interrupted, or exits breaks the law that is checked.
+    """
     broken = f"broken law {check.__name__}: {(check.__doc__ or '').splitlines()[0]}"
 
     @functools.wraps(check)
     def checked(case: "Case") -> None:
+        limit_s = AGAIN_LIMIT_S if case.hung else LIMIT_S
+        GUARD.enter(limit_s)
         try:
             check(case)
         except ContractError as error:
             raise ContractError(f"{broken}\n  {error}") from error.__cause__
         except ConfigError:
             raise
-        except Exception as error:
+        except OvertimeError as error:
+            case.hung.append(check.__name__)
+            raise ContractError(f"{broken}\n  There was no end within {limit_s:g} s: does it hang?") from error
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and not is_own_interrupt(error):
+                raise
             raise ContractError(f"{broken}\n  The environment raised {error!r}.") from error
+        finally:
+            GUARD.leave()
 
     return checked
 
@@ -192,6 +211,11 @@ class Case:
     seeds: Sequence[int] = (0, 1, 2)
     tasks: Sequence[str] | None = None
     turns: int = 20
+
+    @functools.cached_property
+    def hung(self) -> list[str]:
+        """Laws in which the environment hung."""
+        return []
 
     @functools.cached_property
     def env(self) -> TextEnv:

@@ -7,6 +7,7 @@ import pytest
 from agentrl import TextEnv, testing
 from agentrl.errors import ConfigError
 from agentrl.testing import LAWS, Case, ContractError, Law, check_env, contract
+from agentrl.testing import case as case_module
 from tests.contract import toy
 
 BROKEN: list[tuple[str, type[TextEnv]]] = [
@@ -52,6 +53,14 @@ BROKEN: list[tuple[str, type[TextEnv]]] = [
     ("solution_anywhere", toy.SolvesTheStartOnly),
     ("solution_leaves_no_trace", toy.SolvesInPlace),
     ("expert", toy.Speechless),
+    ("text", toy.HalfACharacter),
+    ("text", toy.Flood),
+    ("surroundings", toy.MovesAway),
+    ("surroundings", toy.TurnsGradientsOff),
+    ("leaks", toy.LeavesFilesOpen),
+    ("leaks", toy.LeavesAThread),
+    ("leaks", toy.Hoards),
+    ("step", toy.Exits),
 ]
 
 
@@ -77,6 +86,15 @@ def test_each_law_finds_its_culprit(name: str, kind: type[TextEnv]) -> None:
     assert law == f"broken law check_{name}"
     assert sentence == (law_named(name).__doc__ or "").splitlines()[0]
     assert details
+
+
+def test_the_kit_does_not_hang_with_what_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(case_module, "LIMIT_S", 0.5)
+    monkeypatch.setattr(case_module, "AGAIN_LIMIT_S", 0.1)
+    case = Case(toy.Hangs)
+    for name, seconds in (("step", "0.5"), ("info", "0.1")):
+        with pytest.raises(ContractError, match=f"no end within {seconds} s: does it hang"):
+            law_named(name)(case)
 
 
 def test_every_law_has_a_culprit() -> None:

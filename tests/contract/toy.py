@@ -1,10 +1,15 @@
 """A world of one line, right in every law, and its broken sisters, each wrong in one."""
 
+import os
 import random
+import sys
+import threading
+import time
 from collections.abc import Hashable
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from agentrl import Snapshot, SnapshotLevel, TaskRef, TextEnv, TurnResult, advance, finish
 from agentrl.env import Expert
@@ -355,3 +360,59 @@ class Unsolved(Line):
 class Speechless(Line):
     def expert(self, rng: np.random.Generator) -> Expert:
         return lambda observation, info: None  # type: ignore[return-value,arg-type]
+
+
+# -- broken: manners -------------------------------------------------------------------------------------------------
+
+
+class HalfACharacter(Line):
+    def _look(self) -> str:
+        return super()._look() + "\ud83d"
+
+
+class Flood(Line):
+    def _look(self) -> str:
+        return super()._look() + "." * 2_000_000
+
+
+class MovesAway(Line):
+    def _start(self, *args: Any) -> str:
+        os.chdir("/")
+        return super()._start(*args)
+
+
+class TurnsGradientsOff(Line):
+    def _start(self, *args: Any) -> str:
+        torch.set_grad_enabled(False)
+        return super()._start(*args)
+
+
+class LeavesFilesOpen(Line):
+    def __init__(self) -> None:
+        super().__init__()
+        self.descriptor = os.dup(2)
+
+
+class LeavesAThread(Line):
+    def __init__(self) -> None:
+        super().__init__()
+        threading.Thread(target=time.sleep, args=(5,), daemon=True).start()
+
+
+class Hoards(Line):
+    hoard: ClassVar[list[bytes]] = []
+
+    def _start(self, *args: Any) -> str:
+        self.hoard.append(bytes(100_000))
+        return super()._start(*args)
+
+
+class Hangs(Line):
+    def _advance(self, action: str) -> TurnResult:
+        time.sleep(60)
+        return super()._advance(action)
+
+
+class Exits(Line):
+    def _advance(self, action: str) -> TurnResult:
+        sys.exit(0)
