@@ -25,7 +25,11 @@ _TAG = re.compile(r"<[^>]*>")
 _JOINTS = re.compile(r"[,.;:!?]\s|\b(?:and|with|for|in|that|which|is|are|as|by|on|to|or|the|a|an|of)\b")
 """What stands between the phrases of a wish."""
 _FILLERS = frozenset(
-    terms("find me i need want am i'm looking look for please would like something some get buy one that has have with")
+    terms(
+        "find me i need want am i'm looking look for please would like something some get buy one that has have "
+        "with we my sister asked show help can could you shopping searching been i've order it they should be come "
+        "right make choose i'd take spend up pay don't more than less must cost budget set box pair"
+    )
 )
 _ENOUGH = 0.95
 """Coverage of the wish's phrases from which a product is bought without looking for another."""
