@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from agentrl_envs.webshop.goal import NO_LIMIT, Goal
 from agentrl_envs.webshop.nouns import find_tagger
 from agentrl_envs.webshop.product import Product
 from agentrl_envs.webshop.reward import score_purchase
+
+Dialect = Literal["fixed", "original"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +27,15 @@ class Demand:
     remark: str = ""
 
 
-def demands(goal: Goal, product: Product, options: Mapping[str, str], price: float) -> list[Demand]:
-    """Return the demands of a goal, each judged alone by the shop's reward in the dialect ``"fixed"``."""
+def demands(
+    goal: Goal, product: Product, options: Mapping[str, str], price: float, dialect: Dialect = "fixed"
+) -> list[Demand]:
+    """Return the demands of a goal, each judged alone by the shop's reward."""
 
     nouns, _ = find_tagger()
 
     def details(part: Goal) -> dict[str, object]:
-        return score_purchase(part, product, options, price, nouns=nouns, dialect="fixed")[1]
+        return score_purchase(part, product, options, price, nouns=nouns, dialect=dialect)[1]
 
     kind = details(goal)["r_type"]
     judged = [Demand(f"kind of product: {goal.query}", kind == 1.0, "" if kind == 1.0 else f"counts {kind:.0%}")]

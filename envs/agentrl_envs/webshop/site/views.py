@@ -140,7 +140,7 @@ class View:
             "price": price,
             "score": score,
             "verdict": verdict(score),
-            "demands": demands(env.goal, product, options, price),
+            "demands": demands(env.goal, product, options, price, env.dialect),
             "links": {"another": "/", "again": f"/new?{urlencode({'task': self.visitor.task})}"},
         }
 
