@@ -1,7 +1,7 @@
 """Does a setting change what is learned? The quick start with each of its values, several seeds.
 
     python benchmarks/settings_study.py policy.dtype float32 bfloat16 --figure docs/figures/precision.png
-    python benchmarks/settings_study.py update.keep_groups false true --figure docs/figures/keep_groups.png
+    python benchmarks/settings_study.py update.keep_groups true false --figure docs/figures/keep_groups.png
 
 All arms of a seed begin from one warm start, made with the first value (with ``--from-nothing`` each from its own).
 Success in training is compared, iteration by iteration, and success on unseen tasks at the end, with 95 % intervals
