@@ -50,7 +50,8 @@ class Info(TypedDict, total=False):
 
     task_id: str
     anchor_key: Hashable
-    """Identity of the full state before the next action: two states are equal iff their keys are."""
+    """Identity of the full state before the next action: two states are equal iff their keys are. The contract adds to
+    the environment's own key that the episode has ended in the world, and how."""
     admissible_actions: list[str] | None
     """Every action that would be possible now, or None where they cannot be listed."""
     action_valid: bool
@@ -119,12 +120,16 @@ class FreeText(Space[str]):
         """Return a short random lower-case string (useful only to test that nonsense is answered)."""
         return "".join(self.np_random.choice(list("abcdefghij "), size=8))
 
+    def __repr__(self) -> str:
+        return "FreeText()"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FreeText)
 
 
-Expert = Callable[[str, Info], str]
-"""A scripted policy for one episode: (observation, info) -> action. It may keep a memory of the episode."""
+Expert = Callable[[str, Info], str | None]
+"""A scripted policy for one episode: (observation, info) -> action, or None where it gives up because nothing helps any
+more. It may keep a memory of the episode."""
 
 
 class TextEnv(Env[str, str]):
@@ -198,7 +203,7 @@ class TextEnv(Env[str, str]):
 
     @abstractmethod
     def _anchor_key(self) -> Hashable:
-        """Return the canonical identity of the full state."""
+        """Return the canonical identity of the full state; that an episode has ended is added to it, and how."""
 
     def _admissible_actions(self) -> list[str] | None:
         """Return every possible action, or None where they cannot be listed."""
@@ -216,8 +221,8 @@ class TextEnv(Env[str, str]):
         """Take over a state from `_get_state`, without keeping a reference to its mutable parts."""
         raise NotImplementedError
 
-    def _solve(self) -> list[str]:
-        """Return actions that solve the task from the current state."""
+    def _solve(self) -> list[str] | None:
+        """Return actions that solve the task from the current state; None in a dead end, where nothing does."""
         raise NotImplementedError
 
     # -- Gymnasium -----------------------------------------------------------------------------------------------
@@ -282,9 +287,12 @@ class TextEnv(Env[str, str]):
         assert self.task is not None
         success = result is not None and result.success
         score = result.score if result is not None and result.score is not None else float(success)
+        key = self._anchor_key()
+        if result is not None and result.terminated:
+            key = "ended", success, key
         info: dict[str, Any] = {
             "task_id": self.task.id,
-            "anchor_key": self._anchor_key(),
+            "anchor_key": key,
             "admissible_actions": self._admissible_actions(),
             "score": score,
             "success": success,
@@ -353,26 +361,30 @@ class TextEnv(Env[str, str]):
 
     # -- experts -------------------------------------------------------------------------------------------------
 
-    def solution(self) -> list[str]:
+    def solution(self) -> list[str] | None:
         """Return actions that solve the task from the current state, knowing everything; [] once it has ended.
+
+        None says that the task cannot be solved from here any more.
 
         Raises:
           OrderError: before ``reset``.
         """
         if self.task is None:
             raise OrderError("solution() before reset(): there is no task yet")
-        return [] if self._ended else self._solve()
+        return [] if self._ended else self._solve() or None
 
     def expert(self, rng: np.random.Generator) -> Expert:
         """Return a scripted policy for one episode, for demonstrations; by default it follows :meth:`solution`.
+
+        It gives up where there is none.
 
         Override it where a demonstrator that knows only what the policy sees is more useful.
         """
         plan: list[str] = []
 
-        def act(observation: str, info: Info) -> str:
+        def act(observation: str, info: Info) -> str | None:
             nonlocal plan
-            plan = plan or self.solution()
-            return plan.pop(0)
+            plan = plan or self.solution() or []
+            return plan.pop(0) if plan else None
 
         return act

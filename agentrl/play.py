@@ -121,4 +121,4 @@ class _Table:
         except NotImplementedError:
             self.say("[yellow]this environment knows no solution[/]")
             return
-        self.say("[magenta]" + escape(", then ".join(plan) or "no way from here") + "[/]")
+        self.say("[magenta]" + escape(", then ".join(plan or ()) or "no way from here") + "[/]")

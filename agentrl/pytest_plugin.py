@@ -3,7 +3,7 @@
     pytest --agentrl-env my_pkg:MyEnv-v0 --agentrl-env-kwargs '{"split": "valid"}'
 
 The module before the colon is imported first, so that it can register the environment, as in ``gymnasium.make``.
-The laws join the tests that pytest would have run anyway; ``-k agentrl-env`` selects them alone.
+The laws run alone, or beside the tests of the files and folders that are named on the command line.
 """
 
 import functools
@@ -40,10 +40,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Put the environments beside what the session collects from files."""
+    """Put the environments in the place of what the session collects from files, unless files are named."""
     report = yield
     if isinstance(collector, pytest.Session) and report.passed:
-        report.result.extend(_collectors(collector))
+        laws = _collectors(collector)
+        if laws and collector.config.args_source is not pytest.Config.ArgsSource.ARGS:
+            report.result.clear()
+        report.result.extend(laws)
     return report
 
 

@@ -85,9 +85,9 @@ class HostedEnv(ABC):
         """Count on from ``turn``, in a world whose answers do not depend on what was done."""
         await self.call("skip_to", turn)
 
-    async def solution(self) -> list[str]:
+    async def solution(self) -> list[str] | None:
         """Return the environment's plan."""
-        plan: list[str] = await self.call("solution")
+        plan: list[str] | None = await self.call("solution")
         return plan
 
     async def script(self, make: Callable[..., tuple[Any, Expert]], *args: Any) -> Any:
@@ -97,9 +97,9 @@ class HostedEnv(ABC):
         """
         return await self.call("script", make, *args)
 
-    async def advise(self) -> str:
-        """Return what the scripted policy would do now."""
-        action: str = await self.call("advise")
+    async def advise(self) -> str | None:
+        """Return what the scripted policy would do now; None where it gives up."""
+        action: str | None = await self.call("advise")
         return action
 
     async def call(self, name: str, *args: Any) -> Any:

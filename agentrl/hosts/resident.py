@@ -68,20 +68,22 @@ class Resident:
         """Count on from ``turn``, in a world whose answers do not depend on what was done."""
         self.env.turn = turn
 
-    def solution(self) -> list[str]:
-        """Return the environment's plan."""
-        return [checked_action(action) for action in self.env.solution()]
+    def solution(self) -> list[str] | None:
+        """Return the environment's plan; None in a dead end."""
+        plan = self.env.solution()
+        return None if plan is None else [checked_action(action) for action in plan]
 
     def script(self, make: Callable[..., tuple[Any, Expert]], *args: Any) -> Any:
         """Let ``make(env, *args)`` make a scripted policy; return what it gives beside it."""
         given, self._script = make(self.env, *args)
         return given
 
-    def advise(self) -> str:
-        """Return what the scripted policy would do now."""
+    def advise(self) -> str | None:
+        """Return what the scripted policy would do now; None where it gives up."""
         assert self._script is not None
         observation, info = self._seen
-        return checked_action(self._script(observation, cast(Info, info)))
+        action = self._script(observation, cast(Info, info))
+        return None if action is None else checked_action(action)
 
     def close(self) -> None:
         """Close the environment, if there is one."""

@@ -167,7 +167,11 @@ class _Show:
         limits = self._stage.limits
         while not record.is_over:
             where[0] = f"in turn {len(record.trajectory.turns)}"
-            completion = self._stage.say(await env.advise())
+            action = await env.advise()
+            if action is None:
+                record.cut(Outcome.TRUNCATED, "the demonstrator sees no way to solve the task any more")
+                break
+            completion = self._stage.say(action)
             feed = record.feed()
             room, reason = limits.room(record.trajectory, feed, None)
             if room < len(completion.ids):

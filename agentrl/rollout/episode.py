@@ -97,6 +97,8 @@ async def _guide(
             return turn
         with boundary(Outcome.ENV_ERROR, f"in the guide's turn {turn}"):
             action = await env.advise()
+        if action is None:  # it gives up
+            return turn
         completion, feed = completion_of(context, action), record.feed()
         if limits.room(record.trajectory, feed, None)[0] <= len(completion.ids):
             return turn

@@ -68,7 +68,7 @@ class FallibleExpert:
         self._forget = forget
         self._lapse = lapse
         self._renew = renew
-        self._departed = self._lapsed = False
+        self._departed = self._lapsed = self._has_listed = False
 
     @classmethod
     def of(cls, env: TextEnv, rng: np.random.Generator, *, forget: float | None = None, **chances: float) -> Self:
@@ -85,8 +85,10 @@ class FallibleExpert:
         forget = float(type(env).expert is TextEnv.expert) if forget is None else forget
         return cls(renew(), rng, forget=forget, renew=renew, **chances)
 
-    def __call__(self, observation: str, info: Info) -> str:
-        """Return the action for this turn.
+    def __call__(self, observation: str, info: Info) -> str | None:
+        """Return the action for this turn, or None where the expert gives up and does not err.
+
+        Where actions are listed in some turns only, it errs in these.
 
         Raises:
           ConfigError: an error is due but the environment does not list its admissible actions.
@@ -94,18 +96,22 @@ class FallibleExpert:
         wanders, errs, forgets, lapses = self._rng.random(4) < (self._wander, self._mistake, self._forget, self._lapse)
         self._lapsed = self._lapsed or bool(lapses)
         wanders = wanders or self._lapsed
+        self._has_listed = self._has_listed or info.get("admissible_actions") is not None
         if self._renew is not None and self._departed and forgets:
             self._expert = self._renew()
         right = self._expert(observation, info)
         self._departed = bool(wanders or errs)
         return self._other(right, info, same_kind=not wanders) if self._departed else right
 
-    def _other(self, right: str, info: Info, *, same_kind: bool) -> str:
-        admissible = info.get("admissible_actions")
-        if admissible is None:
-            raise ConfigError("a fallible expert needs an environment that lists its admissible actions")
+    def _other(self, right: str | None, info: Info, *, same_kind: bool) -> str | None:
+        if not self._has_listed:
+            raise ConfigError(
+                "a demonstrator errs by taking another admissible action, and this environment lists none: set its "
+                "wander, mistake and lapse (warm_start.demonstrator) to 0, or return them from _admissible_actions"
+            )
+        admissible = info.get("admissible_actions") or ()
         others = [action for action in admissible if action != right and not _BLANK.search(action)]
-        if same_kind:
+        if same_kind and right is not None:
             others = [action for action in others if _kind(action) == _kind(right)] or others
         return others[int(self._rng.integers(len(others)))] if others else right
 

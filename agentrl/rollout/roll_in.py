@@ -48,7 +48,7 @@ class RollIn:
           seed: of the environment's reset, which a group shares.
         """
         rng = generator(seed, "roll_in")
-        plan = env.solution() if rng.random() < self.chance else []
+        plan = (env.solution() if rng.random() < self.chance else None) or []
         most = min(self.turns[1], len(plan) - 1)
         count = int(rng.integers(self.turns[0], most + 1)) if most >= self.turns[0] else 0
         if self.guide == "expert":
@@ -69,13 +69,13 @@ def disown(trajectory: Trajectory, turns: int) -> Trajectory:
     return trajectory
 
 
-def hinted(observation: str, plan: list[str], share: float) -> str:
+def hinted(observation: str, plan: list[str] | None, share: float) -> str:
     """Return an observation with the first steps of a plan as a note below it: Scaf-GRPO, arXiv:2510.19807.
 
     >>> hinted("A hall.", ["open door", "go north", "take key"], 0.5)
     'A hall.\\n\\nHint, the first steps of a plan: open door; go north.'
     """
-    steps = plan[: int(np.ceil(share * len(plan)))]
+    steps = plan[: int(np.ceil(share * len(plan)))] if plan else ()
     return f"{observation}\n\nHint, the first steps of a plan: {'; '.join(steps)}." if steps else observation
 
 

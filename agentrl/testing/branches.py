@@ -28,7 +28,7 @@ def check_branch(case: Case) -> None:
     for episode in case.episodes(case.factory()) if case.env.is_stateless else case.branching():
         episode.wander(case.turns // 2)
         if not episode.ended:
-            episode.play(episode.env.solution())
+            episode.play(episode.env.solution() or [])
         parent, *branches = _branched(case, episode)
         for branch in branches:
             assert branch.parent is not None

@@ -166,7 +166,7 @@ class Episode:
         """Return a random action for the present state."""
         listed = self.frames[-1].facts.get("admissible_actions")
         if listed is None:  # nothing is listed: words of the solution are the best guess at what the world knows
-            self._hints = self.env.solution() if self._hints is None else self._hints
+            self._hints = self.env.solution() or [] if self._hints is None else self._hints
             listed = self._hints
         choices = listed if listed and rng.random() < 0.85 else NONSENSE
         return str(choices[int(rng.integers(len(choices)))])

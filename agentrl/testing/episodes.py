@@ -151,7 +151,7 @@ def check_last_turn(case: Case) -> None:
     """A task solved on the very last turn is solved, not truncated."""
     env = case.factory()
     for episode in case.episodes(env):
-        solution = env.solution()
+        solution = env.solution() or []
         env.max_turns = len(solution)
         last = episode.play(solution).frames[-1]
         kept = last.terminated and last.facts.get("outcome") is Outcome.SUCCESS

@@ -71,7 +71,7 @@ def check_restore_end(case: Case) -> None:
     new = case.factory()
     for episode in case.branching():
         running = episode.env.snapshot()
-        episode.play(episode.env.solution())
+        episode.play(episode.env.solution() or [])
         ended = episode.env.snapshot()
         for env in (episode.env, new):
             env.restore(ended)
@@ -103,6 +103,7 @@ class _Visit:
     """A point of an episode, with what the laws of keys compare."""
 
     key: Hashable
+    ending: tuple[bool, bool]
     listed: list[str] | None
     snapshot: Snapshot
     script: str
@@ -116,8 +117,8 @@ def _visits(case: Case, first: Episode, walks: int = 4) -> Iterator[_Visit]:
         episode = Episode(env, first.seed, first.options)
         episode.rng = generator(first.seed, "conformance", "walk", walk)
         for _ in range(case.turns):
-            facts = episode.frames[-1].facts
-            yield _Visit(facts["anchor_key"], facts["admissible_actions"], env.snapshot(), episode.script())
+            facts, ending = episode.frames[-1].facts, (episode.ended, bool(episode.frames[-1].facts["success"]))
+            yield _Visit(facts["anchor_key"], ending, facts["admissible_actions"], env.snapshot(), episode.script())
             if episode.ended:
                 break
             episode.wander(1)
@@ -150,7 +151,7 @@ def check_equal_states(case: Case) -> None:
         seen: dict[bytes, _Visit] = {}
         for visit in _visits(case, first):
             if visit.snapshot.level is SnapshotLevel.EXACT:
-                known = seen.setdefault(pickle.dumps(visit.snapshot.state[:2]), visit)
+                known = seen.setdefault(pickle.dumps((visit.snapshot.state[:2], visit.ending)), visit)
                 pair = f"\n  One: {known.script}\n  Two: {visit.script}"
                 keys = f"{known.key!r} and {visit.key!r}"
                 require(known.key == visit.key, f"Two states that are saved alike have the keys {keys}.{pair}")

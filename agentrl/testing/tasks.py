@@ -105,6 +105,9 @@ def check_solution(case: Case) -> None:
     """``solution`` wins every task from its start, within ``max_turns``, with actions that are all valid."""
     for episode in _tasks_to_solve(case):
         solution = episode.env.solution()
+        if solution is None:
+            episode.require(False, "There is no solution of this task, from its very start: draw others.")
+            continue
         limit = episode.env.max_turns
         episode.require(limit is None or len(solution) <= limit, f"The solution is longer than {limit=}: {solution}.")
         _require_win(episode, solution)
@@ -112,17 +115,23 @@ def check_solution(case: Case) -> None:
 
 @law
 def check_solution_anywhere(case: Case) -> None:
-    """``solution`` wins from wherever random play has led."""
+    """``solution`` wins from wherever random play has led, or says that nothing does; then nothing will."""
     for episode in case.episodes(case.factory()):
         limit, episode.env.max_turns = episode.env.max_turns, None
+        is_dead_end = False
         for _ in range(3):
             episode.wander(max(1, case.turns // 3))
+            won = episode.frames[-1].facts["success"]
+            episode.require(not (is_dead_end and won), "Solved, though there was said to be no solution.")
             if episode.ended:
                 break
-            if case.env.snapshot_level is not SnapshotLevel.NONE:
-                _require_win(episode.fork(), episode.env.solution())
-        if not episode.ended:
-            _require_win(episode, episode.env.solution())
+            solution = episode.env.solution()
+            episode.require(solution is None or not is_dead_end, "A solution, though there was said to be none.")
+            is_dead_end = solution is None
+            if solution and case.env.snapshot_level is not SnapshotLevel.NONE:
+                _require_win(episode.fork(), solution)
+        if not (episode.ended or is_dead_end):
+            _require_win(episode, episode.env.solution() or [])
         episode.env.max_turns = limit
 
 
@@ -152,7 +161,7 @@ def check_solution_leaves_no_trace(case: Case) -> None:
 
 @law
 def check_expert(case: Case) -> None:
-    """``expert`` answers every observation with a string, and the same generator makes the same expert."""
+    """``expert`` answers with a string, or with None where it gives up; the same generator makes the same expert."""
     env = case.factory()
     for seed, options in case.starts():
         plays = []
@@ -164,6 +173,9 @@ def check_expert(case: Case) -> None:
                     break
                 frame = episode.frames[-1]
                 action = act(frame.observation, frame.facts)  # type: ignore[arg-type]
+                if action is None:
+                    episode.require(episode.actions, "The expert gave up before its first action.")
+                    break
                 episode.require(isinstance(action, str), f"The expert answered {action!r}, not a string.")
                 episode.step(action)
             plays.append(episode)

@@ -40,7 +40,8 @@ def wilson(successes: int, trials: int, z: float = 1.959964) -> Interval:
     centre = p + z * z / (2 * trials)
     spread = z * math.sqrt(p * (1 - p) / trials + z * z / (4 * trials * trials))
     scale = 1 + z * z / trials
-    return Interval(p, max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale))
+    low, high = max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+    return Interval(p, min(low, p), max(high, p))  # rounding must not leave p outside
 
 
 def bootstrap_mean(values_P: Sequence[float], *, seed: int = 0, resamples: int = 2000) -> Interval:

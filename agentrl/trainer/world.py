@@ -52,18 +52,23 @@ def check_tasks(config: Config) -> None:
 
 
 def environment_texts(config: Config) -> Iterator[str]:
-    """Yield what is seen and said in episodes on training tasks: an expert's, with a fifth of the actions at random."""
+    """Yield what is seen and said in episodes on training tasks: an expert's, with a fifth of the actions at random.
+
+    Where actions are not listed the expert is followed; where it gives up, the episode is over.
+    """
     env = env_factory(config)()
     write = named_protocol(config.context.protocol).write
     for episode in range(config.policy.build.tokenizer_episodes):
         rng = seeding.generator(config.run.seed, "tokenizer", episode)
         task = env.tasks.sample(config.env.train_split, rng)
         observation, info = env.reset(seed=int(rng.integers(2**31)), options={"task": task})
-        expert = FallibleExpert.of(env, rng, wander=0.2)
+        expert = FallibleExpert.of(env, rng, wander=0.0 if info["admissible_actions"] is None else 0.2)
         yield observation
         ended = False
         while not ended:
             action = expert(observation, cast(Info, info))
+            if action is None:
+                break
             observation, _, terminated, truncated, info = env.step(action)
             ended = terminated or truncated
             yield write(action)

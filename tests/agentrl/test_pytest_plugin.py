@@ -1,11 +1,16 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from agentrl.testing import LAWS
 
 pytest_plugins = "pytester"
+
+ROOT = Path(__file__).parents[2]
+PATHS = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / folder) for folder in ("", "envs", "tools"))}
 
 PACKAGE = """
 import agentrl
@@ -37,10 +42,18 @@ def test_one_test_per_law_and_environment(project: pytest.Pytester) -> None:
     assert "Traceback" not in result.stdout.str()
 
 
-def test_laws_join_the_tests_of_the_project_and_can_be_chosen(project: pytest.Pytester) -> None:
+def test_laws_run_alone_or_beside_the_tests_that_are_named(project: pytest.Pytester) -> None:
     project.makepyfile(test_mine="def test_mine(): pass")
-    project.runpytest("--agentrl-env", "agentrl/Maze-v0", "-k", "mine or reset").assert_outcomes(passed=2)
-    project.runpytest("--agentrl-env", "agentrl/Maze-v0", "-k", "agentrl-env and order").assert_outcomes(passed=1)
+    arguments = "--agentrl-env", "agentrl/Maze-v0", "-k", "mine or reset"
+    project.runpytest(*arguments).assert_outcomes(passed=1, deselected=len(LAWS) - 1)
+    project.runpytest(*arguments, "test_mine.py").assert_outcomes(passed=2, deselected=len(LAWS) - 1)
+
+
+def test_a_module_is_found_in_the_current_folder_after_what_is_installed(project: pytest.Pytester) -> None:
+    project.makepyfile(test_mine="raise SystemExit('not to be imported')", numpy="raise SystemExit('not this one')")
+    command = sys.executable, "-P", "-m", "pytest", "--agentrl-env", "liar:conformance/Liar-v0", "-k", "reset"
+    done = subprocess.run(command, cwd=project.path, env=PATHS, capture_output=True, text=True, check=False)
+    assert f"1 passed, {len(LAWS) - 1} deselected" in done.stdout, done.stdout + done.stderr
 
 
 def test_arguments_reach_the_environment(project: pytest.Pytester) -> None:

@@ -55,6 +55,40 @@ def test_a_task_can_fail_and_scores_are_the_worlds_own() -> None:
     assert (info["outcome"], info["outcome_reason"], info["success"]) == (Outcome.FAILURE, "task failed", False)
 
 
+def test_the_key_of_an_ended_state_says_how_it_ended() -> None:
+    keys = set()
+    for action in ("pass", "fail", "wait"):
+        env = Submission(max_turns=1)
+        env.reset(seed=0)
+        *_, info = env.step(action)
+        keys.add(info["anchor_key"])
+    assert keys == {("ended", True, "desk"), ("ended", False, "desk"), "desk"}
+
+
+class Submission(toy.Line):
+    def _advance(self, action: str) -> TurnResult:
+        if action == "wait":
+            return advance("Time passes.")
+        return finish("So be it.", reward=0.0, success=action == "pass")
+
+    def _anchor_key(self) -> str:
+        return "desk"
+
+
+def test_a_dead_end_has_no_solution_and_an_expert_that_gives_up() -> None:
+    env = toy.Cliff()
+    env.reset(seed=0)
+    env.at = env.goal + 4
+    assert env.solution() is None
+    assert env.expert(np.random.default_rng(0))("", {}) is None
+    env.step("give up")
+    assert env.solution() == []
+
+
+def test_free_text_says_what_it_is() -> None:
+    assert repr(FreeText()) == "FreeText()"
+
+
 def test_only_what_the_policy_caused_is_a_verdict() -> None:
     verdicts = {outcome for outcome in Outcome if outcome.is_verdict}
     assert verdicts == {Outcome.SUCCESS, Outcome.FAILURE, Outcome.TRUNCATED}

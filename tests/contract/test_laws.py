@@ -50,6 +50,8 @@ BROKEN: list[tuple[str, type[TextEnv]]] = [
     ("solution", toy.WrongWay),
     ("solution", toy.Detour),
     ("solution", toy.Unsolved),
+    ("solution", toy.Hopeless),
+    ("solution_anywhere", toy.Despairs),
     ("solution_anywhere", toy.SolvesTheStartOnly),
     ("solution_leaves_no_trace", toy.SolvesInPlace),
     ("expert", toy.Speechless),
@@ -68,7 +70,7 @@ def law_named(name: str) -> Law:
     return {law.__name__: law for law in LAWS}[f"check_{name}"]
 
 
-@pytest.mark.parametrize("kind", [toy.Line, toy.Replayed, toy.Unbranched, toy.Unlisted])
+@pytest.mark.parametrize("kind", [toy.Line, toy.Cliff, toy.Replayed, toy.Unbranched, toy.Unlisted])
 def test_a_right_world_keeps_every_law(kind: type[TextEnv]) -> None:
     check_env(kind, seeds=(0, 1))
 

@@ -69,6 +69,27 @@ class Unlisted(Line):
         return None
 
 
+class Cliff(Line):
+    """Beyond the start lies a fall, from which there is no way back; and one may give up anywhere."""
+
+    def _advance(self, action: str) -> TurnResult:
+        if action == "give up":
+            return finish("So be it.", reward=0.0, success=False)
+        if self._has_fallen:
+            return advance("You lie at the bottom.", action_valid=action in ("left", "right"))
+        return super()._advance(action)
+
+    @property
+    def _has_fallen(self) -> bool:
+        return self.at > self.goal + 3
+
+    def _admissible_actions(self) -> list[str] | None:
+        return ["left", "right", "give up"]
+
+    def _solve(self) -> list[str] | None:
+        return None if self._has_fallen else super()._solve()
+
+
 # -- broken: one episode ---------------------------------------------------------------------------------------------
 
 
@@ -346,8 +367,18 @@ class SolvesTheStartOnly(Line):
         return self.plan
 
 
+class Despairs(Line):
+    def _solve(self) -> list[str] | None:
+        return None if abs(self.goal - self.at) > 1 else super()._solve()
+
+
+class Hopeless(Line):
+    def _solve(self) -> list[str] | None:
+        return []
+
+
 class SolvesInPlace(Line):
-    def _solve(self) -> list[str]:
+    def _solve(self) -> list[str] | None:
         plan, self.at = super()._solve(), self.goal - 1
         return plan
 

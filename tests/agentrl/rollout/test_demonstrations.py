@@ -13,8 +13,10 @@ from agentrl.env import Expert, Info, Outcome
 from agentrl.errors import AbortedError, ConfigError, DataError, TaskNotFoundError
 from agentrl.rollout import EpisodeSpec, Errors, FallibleExpert, Limits, Rollout, demonstration_tasks
 from agentrl.seeding import generator
+from agentrl.tasks import TaskRef
 from agentrl.types import Trajectory
 from tests.agentrl.rollout.toys import Corridor, TracedEngine, byte_tokenizer, recite
+from tests.contract import toy
 
 TASKS = ["corridor-2", "corridor-5", "corridor-3"] * 10
 
@@ -198,8 +200,27 @@ def test_impossible_knobs_are_refused(knobs: dict[str, float]) -> None:
 
 
 def test_errors_need_a_list_of_actions() -> None:
-    with pytest.raises(ConfigError, match="lists its admissible actions"):
+    with pytest.raises(ConfigError, match="wander, mistake and lapse"):
         FallibleExpert(right, generator(0), wander=1.0)("", {"admissible_actions": None})
+
+
+def test_where_actions_are_listed_now_and_then_errors_wait_for_it() -> None:
+    expert = FallibleExpert(right, generator(0), wander=1.0)
+    assert expert("", INFO) != right("", INFO)
+    assert expert("", {"admissible_actions": None}) == right("", INFO)
+
+
+class Trapped(toy.Cliff):
+    def _start(self, task: TaskRef, rng: np.random.Generator) -> str:
+        super()._start(task, rng)
+        self.at = self.goal + 4
+        return self._look()
+
+
+def test_a_demonstrator_that_gives_up_ends_its_demonstration(context: Context) -> None:
+    [trajectory] = demonstrate(Trapped, ["train/0"], context, seed=0)
+    assert (trajectory.turns, trajectory.outcome) == ([], Outcome.TRUNCATED)
+    assert "no way to solve" in trajectory.outcome_reason
 
 
 def test_a_lapse_lasts_to_the_end(context: Context) -> None:
