@@ -9,8 +9,8 @@ import numpy as np
 
 from agentrl.env import Info
 from agentrl.errors import DataError
-from agentrl_envs.webshop.analysis import terms
 from agentrl_envs.webshop.pages import SEPARATOR
+from agentrl_envs.webshop.search.analysis import terms
 from agentrl_envs.webshop.shop import PREVIOUS
 
 _PRICE_LIMIT = re.compile(r"\$\s?(\d[\d,]*(?:\.\d+)?)|(\d[\d,]*(?:\.\d+)?) ?(?:dollars|usd|bucks)", re.IGNORECASE)

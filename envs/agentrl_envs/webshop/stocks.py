@@ -6,15 +6,15 @@ from typing import Any, Literal
 
 from agentrl.files import write_file
 from agentrl.tasks import content_digest
-from agentrl_envs.webshop.analysis import terms
 from agentrl_envs.webshop.catalogue.goals import GeneratedCatalogue
 from agentrl_envs.webshop.original.cache import Progress, building, digest_of
 from agentrl_envs.webshop.original.goals import OriginalGoals
 from agentrl_envs.webshop.original.store import OriginalStock
 from agentrl_envs.webshop.pages import Pages
-from agentrl_envs.webshop.postings import PostingsBuilder
 from agentrl_envs.webshop.product import Stock
 from agentrl_envs.webshop.search import SearchIndex, search_text
+from agentrl_envs.webshop.search.analysis import terms
+from agentrl_envs.webshop.search.postings import PostingsBuilder
 from agentrl_envs.webshop.shop import Shop
 
 IN_MEMORY = 20_000

@@ -12,13 +12,13 @@ from typing import Any
 
 from agentrl.errors import DataError
 from agentrl.files import write_file
-from agentrl_envs.webshop.analysis import terms
 from agentrl_envs.webshop.original.cache import Progress, building, digest_of
 from agentrl_envs.webshop.original.files import Files, find_files
 from agentrl_envs.webshop.original.streaming import stream_list, stream_object
-from agentrl_envs.webshop.postings import PostingsBuilder
 from agentrl_envs.webshop.product import Product, is_listed, read_product
 from agentrl_envs.webshop.search import SearchIndex, search_text
+from agentrl_envs.webshop.search.analysis import terms
+from agentrl_envs.webshop.search.postings import PostingsBuilder
 
 _BATCH = 5_000
 """Products that are written in one transaction."""

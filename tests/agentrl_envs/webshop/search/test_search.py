@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from agentrl_envs.webshop import postings
-from agentrl_envs.webshop.analysis import terms
-from agentrl_envs.webshop.postings import PostingsBuilder, coded_length
-from agentrl_envs.webshop.search import SearchIndex, search_text
+from agentrl_envs.webshop.search import SearchIndex, postings, search_text
+from agentrl_envs.webshop.search.analysis import terms
+from agentrl_envs.webshop.search.postings import PostingsBuilder, coded_length
 from tests.agentrl_envs.webshop.goods import RECORDS, record
 from tests.shared_data import shared_data
 

@@ -7,7 +7,7 @@ in lower case, without stop words, stemmed by Porter: the English analyzer of Lu
 import re
 from functools import lru_cache
 
-from agentrl_envs.webshop.stemming import stem
+from agentrl_envs.webshop.search.stemming import stem
 
 _STOP_WORDS = """
 a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to

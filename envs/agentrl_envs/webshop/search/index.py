@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agentrl_envs.webshop.analysis import terms
-from agentrl_envs.webshop.postings import Postings, PostingsBuilder, term_key
 from agentrl_envs.webshop.product import Product, as_product
+from agentrl_envs.webshop.search.analysis import terms
+from agentrl_envs.webshop.search.postings import Postings, PostingsBuilder, term_key
 
 LIMIT = 50
 """How many products a search finds at most."""

@@ -1,9 +1,9 @@
 import pytest
 
-from agentrl_envs.webshop import analysis
-from agentrl_envs.webshop.analysis import terms, words
-from agentrl_envs.webshop.postings import coded_length
-from agentrl_envs.webshop.stemming import stem
+from agentrl_envs.webshop.search import analysis
+from agentrl_envs.webshop.search.analysis import terms, words
+from agentrl_envs.webshop.search.postings import coded_length
+from agentrl_envs.webshop.search.stemming import stem
 
 
 @pytest.mark.parametrize(
