@@ -4,6 +4,9 @@ from agentrl.search_path import demote_current_folder as _demote_current_folder
 
 _demote_current_folder()  # before anything that is not ours is imported
 
+from agentrl.api import evaluate as evaluate
+from agentrl.api import load as load
+from agentrl.api import train as train
 from agentrl.env import Outcome as Outcome
 from agentrl.env import Snapshot as Snapshot
 from agentrl.env import SnapshotLevel as SnapshotLevel

@@ -58,12 +58,13 @@ def evaluate(
     config: ConfigPath,
     policy: Annotated[str, typer.Option(help="folder of a trained policy; default: the run's final one")] = "",
     overrides: Overrides = None,
+    out: Annotated[Path | None, typer.Option(help="a JSON file for the numbers")] = None,
 ) -> None:
     """Evaluate a policy on a held-out split: avg@k, pass@k, greedy, with 95 % intervals."""
     from agentrl.trainer.config import load_config
     from agentrl.trainer.loop import run_evaluation
 
-    raise typer.Exit(run_evaluation(load_config(config, overrides or ()), policy or None))
+    raise typer.Exit(run_evaluation(load_config(config, overrides or ()), policy or None, out=out))
 
 
 @app.command()

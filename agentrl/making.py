@@ -26,12 +26,7 @@ def make(env_id: str, /, **kwargs: Any) -> TextEnv:
       ConfigError: no such environment (the message names the nearest id), an argument that it does not take or of
         another type, it raised while it was made, or it is not a text environment.
     """
-    module, _, name = env_id.rpartition(":")
-    if module:
-        _import(env_id, module)
-    spec = registration.registry.get(name)
-    if spec is None or spec.entry_point is None:
-        raise ConfigError(f"no environment {env_id!r}{nearest(name, registered())}")
+    spec = _spec(env_id)
     creator: Callable[..., Any] | None = None
     try:
         creator = _creator(spec.entry_point)
@@ -46,6 +41,30 @@ def make(env_id: str, /, **kwargs: Any) -> TextEnv:
     env.spec = copy.copy(spec)
     env.spec.kwargs = spec.kwargs | kwargs
     return env
+
+
+def import_env(env_id: str) -> None:
+    """Import the module of an environment, and with it the action protocols and contexts that it registers.
+
+    Raises:
+      ConfigError: no such environment, or its module cannot be imported.
+    """
+    spec = _spec(env_id)
+    try:
+        _creator(spec.entry_point)
+    except (Exception, SystemExit) as error:  # an environment may be anybody's
+        raise ConfigError(f"{env_id} cannot be made: {describe_fault(error)}") from error
+
+
+def _spec(env_id: str) -> registration.EnvSpec:
+    """Return the registry's entry, after importing the module that an id may name."""
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import(env_id, module)
+    spec = registration.registry.get(name)
+    if spec is None or spec.entry_point is None:
+        raise ConfigError(f"no environment {env_id!r}{nearest(name, registered())}")
+    return spec
 
 
 def check_arguments(what: str, creator: Callable[..., Any], kwargs: Mapping[str, Any]) -> None:

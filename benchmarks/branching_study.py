@@ -34,9 +34,9 @@ ARMS = {
         "algorithm={name: arpo, base: grpo}",
         f"rollout.sampler={{name: arpo, rule: chance, alpha: 0.25, beta: 0.0, {SAMPLER}}}",
     ],
-    "GiGPO": ["algorithm={name: gigpo, invalid_penalty: 0.0}"],
+    "GiGPO": ["algorithm={name: gigpo}"],
     "GiGPO, forked": [
-        "algorithm={name: arpo, base: {name: gigpo, invalid_penalty: 0.0}}",
+        "algorithm={name: arpo, base: gigpo}",
         f"rollout.sampler={{name: arpo, tau: 0.55, {SAMPLER}}}",
     ],
 }

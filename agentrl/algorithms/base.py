@@ -56,6 +56,10 @@ Filter = Literal["none", "dynamic_sampling", "top_variance"]
 Aggregation = Literal["token_mean", "sequence_mean", "episode_mean", "group_mean", "constant"]
 """How the losses of tokens become one: see `agentrl.losses.token_weights`, which needs torch."""
 
+INVALID_PENALTY = 0.0
+"""What an invalid action costs unless an option says otherwise: the same for all, so that a comparison of two
+algorithms is not one of two penalties. The environment's own reward is what most papers' equations have."""
+
 
 @dataclass(frozen=True, slots=True)
 class LossSettings:

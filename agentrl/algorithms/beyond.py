@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agentrl import credit
-from agentrl.algorithms.base import LossSettings, Need, Recipe
+from agentrl.algorithms.base import INVALID_PENALTY, LossSettings, Need, Recipe
 from agentrl.credit.table import TurnTable
 
 
@@ -18,7 +18,7 @@ class StepRecipe(Recipe):
 
     gamma: float = Field(0.95, ge=0, le=1)
     scale: Literal["std", "none"] = "std"
-    invalid_penalty: float = Field(0.1, ge=0)
+    invalid_penalty: float = Field(INVALID_PENALTY, ge=0)
 
 
 class GraphGPO(StepRecipe):

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agentrl import credit
-from agentrl.algorithms.base import LossSettings, Need, Recipe
+from agentrl.algorithms.base import INVALID_PENALTY, LossSettings, Need, Recipe
 from agentrl.credit.table import TurnTable
 
 
@@ -24,7 +24,7 @@ class GiGPO(Recipe):
     step_weight: float = Field(1.0, ge=0)
     scale: Literal["std", "none"] = "std"
     weight: Literal["trajectory", "turn"] | None = None
-    invalid_penalty: float = Field(0.1, ge=0)
+    invalid_penalty: float = Field(INVALID_PENALTY, ge=0)
     similarity: float | None = Field(None, gt=0, lt=1)
     dialect: Literal["paper", "authors"] = "paper"
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agentrl import credit
-from agentrl.algorithms.base import LossSettings, Recipe
+from agentrl.algorithms.base import INVALID_PENALTY, LossSettings, Recipe
 from agentrl.credit.table import TurnTable
 
 
@@ -36,7 +36,7 @@ class SRGPO(Recipe):
     group_size: int | None = Field(16, gt=0)
     step_weight: float = Field(0.5, ge=0)
     within: Literal["batch", "group"] = "batch"
-    invalid_penalty: float = Field(0.1, ge=0)
+    invalid_penalty: float = Field(INVALID_PENALTY, ge=0)
     seed: int = 0
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
@@ -59,7 +59,7 @@ class MTGRPO(Recipe):
 
     turn_weight: float = Field(1.0, ge=0)
     gamma: float = Field(1.0, ge=0, le=1)
-    invalid_penalty: float = Field(0.0, ge=0)
+    invalid_penalty: float = Field(INVALID_PENALTY, ge=0)
 
     def advantages(self, table: TurnTable) -> NDArray[np.float64]:
         """Return the outcome and turn advantage of each turn."""

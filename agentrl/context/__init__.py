@@ -5,7 +5,9 @@ from agentrl.context.base import Context as Context
 from agentrl.context.base import Conversation as Conversation
 from agentrl.context.base import Feed as Feed
 from agentrl.context.build import make_context as make_context
+from agentrl.context.build import named_context as named_context
 from agentrl.context.build import named_protocol as named_protocol
+from agentrl.context.build import register_context as register_context
 from agentrl.context.chat import ChatFormat as ChatFormat
 from agentrl.context.inline import InlineContext as InlineContext
 from agentrl.context.protocols import ActionProtocol as ActionProtocol

@@ -1,5 +1,6 @@
 """A context policy from the words of a configuration."""
 
+from collections.abc import Callable
 from typing import Any
 
 from agentrl.context.append import AppendContext
@@ -10,6 +11,40 @@ from agentrl.context.protocols import ActionProtocol, action_protocol
 from agentrl.context.tool_tags import tool_tags
 from agentrl.context.window import WindowContext
 from agentrl.errors import ConfigError, nearest
+
+ContextFactory = Callable[[ChatFormat, ActionProtocol, bool, int], Context]
+"""Makes a context policy of chat format, protocol, show_admissible and window."""
+
+_CONTEXTS: dict[str, ContextFactory] = {
+    "append": lambda chat, protocol, shows, window: AppendContext(chat, protocol, show_admissible=shows),
+    "window": lambda chat, protocol, shows, window: WindowContext(chat, protocol, k=window, show_admissible=shows),
+    "inline": lambda chat, protocol, shows, window: InlineContext(chat, protocol, show_admissible=shows),
+}
+
+
+def register_context(kind: str, factory: ContextFactory) -> None:
+    """Make a context policy known by its name, as ``context.kind``; a name can be taken once.
+
+    An environment's module may do it: it is imported before the name is looked up.
+
+    Raises:
+      ConfigError: the name is taken.
+    """
+    if kind in _CONTEXTS:
+        raise ConfigError(f"there is a context {kind!r} already: choose another name")
+    _CONTEXTS[kind] = factory
+
+
+def named_context(kind: str) -> ContextFactory:
+    """Return what makes the context policy called ``kind``.
+
+    Raises:
+      ConfigError: there is none; the message names the nearest.
+    """
+    try:
+        return _CONTEXTS[kind]
+    except KeyError:
+        raise ConfigError(f"no context {kind!r}{nearest(kind, _CONTEXTS)}") from None
 
 
 def make_context(
@@ -25,7 +60,7 @@ def make_context(
 
     Args:
       tokenizer: with a chat template.
-      kind: ``"append"``, ``"window"`` or ``"inline"``.
+      kind: ``"append"``, ``"window"``, ``"inline"``, or one that was registered.
       protocol: see :func:`named_protocol`.
       window: turns shown by ``"window"``.
       show_admissible: list the admissible actions in the observation.
@@ -35,15 +70,9 @@ def make_context(
       ConfigError: unknown kind or protocol.
       DataError: the chat template cannot be used.
     """
-    agreed = named_protocol(protocol)
+    factory, agreed = named_context(kind), named_protocol(protocol)
     chat = ChatFormat(tokenizer, agreed.instructions if system is None else system)
-    if kind == "append":
-        return AppendContext(chat, agreed, show_admissible=show_admissible)
-    if kind == "window":
-        return WindowContext(chat, agreed, k=window, show_admissible=show_admissible)
-    if kind == "inline":
-        return InlineContext(chat, agreed, show_admissible=show_admissible)
-    raise ConfigError(f"no context {kind!r}{nearest(kind, ('append', 'window', 'inline'))}")
+    return factory(chat, agreed, show_admissible, window)
 
 
 def named_protocol(name: str) -> ActionProtocol:

@@ -1,5 +1,6 @@
 """Data-parallel processes: started, told to stop, and waited for."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -42,6 +43,8 @@ def num_processes(config: Config) -> int:
 def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:
     """Run ``function(*arguments)`` in ``processes`` processes and wait; in this one if that is 1.
 
+    A thread with an event loop, as a notebook has, cannot run another: there one process is a new one.
+
     Under ``torchrun`` the processes exist already and only join. Requests to stop are sent on to the children.
 
     Raises:
@@ -50,10 +53,18 @@ def launch(function: Callable[..., None], arguments: tuple[Any, ...], processes:
     """
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ:
         _join(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), "env://", function, arguments)
-    elif processes == 1:
+    elif processes == 1 and not _has_event_loop():
         function(*arguments)
     else:
         _spawn(function, arguments, processes)
+
+
+def _has_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _spawn(function: Callable[..., None], arguments: tuple[Any, ...], processes: int) -> None:

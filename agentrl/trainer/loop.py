@@ -5,8 +5,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from agentrl.context import named_protocol
+from agentrl.context import named_context, named_protocol
 from agentrl.errors import AbortedError, DataError
+from agentrl.making import import_env
 from agentrl.policy_check import check_policy_folder
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.directory.checkpoint import KINDS, check_checkpoint, choose_checkpoint, latest_checkpoint
@@ -115,18 +116,27 @@ def _resumed(config: Config, name: str | None, say: Callable[[str], None]) -> tu
 
 def _check(config: Config) -> None:
     """Look at what training and evaluation need before processes are started."""
+    import_env(config.env.id)  # it may register protocols and contexts
+    named_context(config.context.kind)
+    named_protocol(config.context.protocol)
     check_engine(config)
     max_refills(config, check_algorithm(config))
-    named_protocol(config.context.protocol)
     check_tasks(config)
 
 
-def run_evaluation(config: Config, policy: str | None) -> int:
+def run_evaluation(config: Config, policy: str | None, *, out: Path | None = None) -> int:
     """Evaluate a policy folder, or the final policy of the configured run, print the table, return the exit code.
 
+    Args:
+      config: of the run.
+      policy: the folder; None for the run's final policy.
+      out: a JSON file for the numbers, beside what was evaluated.
+
     Raises:
-      DataError: there is no such policy.
+      DataError: there is no such policy, or no folder for ``out``.
     """
+    if out is not None and not out.parent.is_dir():
+        raise DataError(f"no folder {out.parent} for {out.name}: make it, or choose another --out")
     path = policy or str(Path(config.run.directory) / "policy")
     if not policy and not Path(path).exists():
         raise DataError(f"no policy in {path}: train one first, or name another with --policy")
@@ -138,15 +148,17 @@ def run_evaluation(config: Config, policy: str | None) -> int:
         for section, values in changes.items():
             tree[section].update(values)
         try:
-            launch(_evaluate, (parse_config(tree),), num_processes(config))
+            launch(_evaluate, (parse_config(tree), out), num_processes(config))
         except AbortedError:
             return INTERRUPTED
     return 0
 
 
-def _evaluate(config: Config) -> None:
-    from agentrl.trainer.directory.report import results_table
+def _evaluate(config: Config, out: Path | None) -> None:
+    from agentrl.trainer.directory.report import results_table, write_evaluation
 
     with Run(config) as run:
-        run.evaluate("policy")
+        modes = run.evaluate("policy")
         run.log.console.print(results_table(run.progress))
+        if out is not None and run.log.is_active:
+            write_evaluation(out, config, config.policy.path or "", modes)

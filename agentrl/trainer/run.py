@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from agentrl.algorithms.base import make_recipe
 from agentrl.errors import DivergedError
+from agentrl.making import import_env
 from agentrl.policy import load_policy, save_policy
 from agentrl.rollout import RolloutResult
 from agentrl.store import TrajectoryStore
@@ -59,6 +60,7 @@ class Run:
 
     def __init__(self, config: Config, *, resume: Path | None = None) -> None:
         self.config = config
+        import_env(config.env.id)  # each process needs the protocols and contexts that it may register
         self.directory = Path(config.run.directory)
         self.log = RunLog(self.directory)
         self.recipe = make_recipe(config.algorithm)

@@ -45,8 +45,10 @@ class PolicyConfig(Section):
 class ContextConfig(Section):
     """How an episode becomes tokens."""
 
-    kind: Literal["append", "window", "inline"] = Field(
-        "append", description="whole conversation, the last turns, or tools that answer inside the message"
+    kind: str = Field(
+        "append",
+        description="append: the whole conversation; window: the last turns; inline: tools that answer inside the "
+        "message; or one that the environment's module registers",
     )
     window: int = Field(2, ge=0, le=1_000_000, description="turns of history (window only)")
     protocol: str = Field(

@@ -18,6 +18,9 @@ REPLACED = {"rollout.threads": "environments live in a host now: set env.host to
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     """Read a YAML file and apply ``section.key=value`` overrides (values are YAML).
 
+    A mapping merges into one that is there: ``algorithm={gamma: 0.9}`` leaves the other options as the file has them.
+    An empty one empties it, and one with another ``name``, ``id`` or ``kind`` takes its place.
+
     Raises:
       ConfigError: missing file, malformed YAML, unknown key (names the nearest), or a value out of range.
     """
@@ -74,7 +77,19 @@ def _apply(tree: dict[str, Any], override: str) -> None:
         node = node[parent]
         if not isinstance(node, dict):
             raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
-    node[last] = value
+    node[last] = _merged(node.get(last), value)
+
+
+def _merged(before: Any, value: Any) -> Any:
+    """Return a value that is set over another. Mappings merge, so that no option falls back to its default unasked.
+
+    An empty one empties, and one that names another thing has options of its own.
+    """
+    if not (isinstance(before, dict) and isinstance(value, dict)) or not value:
+        return value
+    if any(key in before and before[key] != value.get(key, before[key]) for key in ("name", "id", "kind")):
+        return value
+    return before | {key: _merged(before.get(key), one) for key, one in value.items()}
 
 
 def parse_override(override: str, form: str = "key=value") -> tuple[str, Any]:

@@ -1,5 +1,6 @@
 """The report at the end of a run: a table of results, a learning curve, and where everything is."""
 
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,17 @@ def write_report(directory: Path, config: Config, progress: Progress, log: RunLo
         f"learning curve: {curve}\nreport: {directory / 'report.md'}\npolicy: {directory / 'policy'}\n"
         f"metrics: {log.metrics.path}, tensorboard --logdir {directory / 'tensorboard'}"
     )
+
+
+def write_evaluation(path: Path, config: Config, policy: str, result: dict[str, Any]) -> None:
+    """Write an evaluation as JSON: the policy, the environment, the section ``eval``, and numbers by mode."""
+    content = {
+        "policy": policy,
+        "env": config.env.model_dump(mode="json"),
+        "eval": config.eval.model_dump(mode="json"),
+        "modes": {mode: numbers for mode, numbers in result.items() if mode in MODES},
+    }
+    write_file(path, json.dumps(content, indent=1) + "\n")
 
 
 def results_table(progress: Progress) -> Table:

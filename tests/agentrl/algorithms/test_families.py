@@ -43,6 +43,7 @@ def episode_returns(table: TurnTable) -> NDArray[np.float64]:
     return np.bincount(table.trajectory_N, table.reward_N)[table.trajectory_N]
 
 
+PRICED = {"invalid_penalty": 0.1}
 CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "grpo": ({}, credit.grpo),
     "dr_grpo": ({}, credit.dr_grpo),
@@ -63,16 +64,16 @@ CASES: dict[str, tuple[dict[str, Any], Function]] = {
     "rec": ({}, credit.dr_grpo),
     "opmd": ({}, credit.dr_grpo),
     "asym_re": ({}, credit.dr_grpo),
-    "gigpo": ({}, lambda t: credit.gigpo(t, invalid_penalty=0.1)),
+    "gigpo": (PRICED, lambda t: credit.gigpo(t, invalid_penalty=0.1)),
     "hgpo": ({"history": 1, "episode": True}, lambda t: credit.hgpo(t, history=1, episode=True)),
-    "srgpo": ({"group_size": 4, "seed": 7}, srgpo),
+    "srgpo": ({**PRICED, "group_size": 4, "seed": 7}, srgpo),
     "mt_grpo": ({}, mt_grpo),
-    "graphgpo": ({"relative": True}, lambda t: credit.graphgpo(t, invalid_penalty=0.1, relative=True)),
-    "g2po": ({"weight": "turn"}, lambda t: credit.g2po(t, invalid_penalty=0.1, weight="turn")),
-    "gagpo": ({"lam": 0.5}, lambda t: credit.gagpo(t, invalid_penalty=0.1, lam=0.5)),
-    "ecpo": ({"prior": 1.0}, lambda t: credit.ecpo(t, invalid_penalty=0.1, prior=1.0)),
-    "proxmo": ({}, lambda t: credit.proxmo(t, invalid_penalty=0.1)),
-    "hcapo": ({"smoothing": 0.5}, lambda t: credit.hcapo(t, invalid_penalty=0.1, smoothing=0.5)),
+    "graphgpo": ({**PRICED, "relative": True}, lambda t: credit.graphgpo(t, invalid_penalty=0.1, relative=True)),
+    "g2po": ({**PRICED, "weight": "turn"}, lambda t: credit.g2po(t, invalid_penalty=0.1, weight="turn")),
+    "gagpo": ({**PRICED, "lam": 0.5}, lambda t: credit.gagpo(t, invalid_penalty=0.1, lam=0.5)),
+    "ecpo": ({**PRICED, "prior": 1.0}, lambda t: credit.ecpo(t, invalid_penalty=0.1, prior=1.0)),
+    "proxmo": (PRICED, lambda t: credit.proxmo(t, invalid_penalty=0.1)),
+    "hcapo": ({**PRICED, "smoothing": 0.5}, lambda t: credit.hcapo(t, invalid_penalty=0.1, smoothing=0.5)),
     "igpo": ({"norm": "separate"}, lambda t: credit.igpo(t, norm="separate")),
     "spo": ({}, lambda t: credit.spo(t, tracker=credit.SuccessTracker())),
     "salt": ({}, lambda t: credit.salt(t, base=credit.grpo)),

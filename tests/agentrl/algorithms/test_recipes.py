@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agentrl import credit
 from agentrl.algorithms import BUILTIN
-from agentrl.algorithms.base import LossSettings, Recipe, make_recipe, recipes
+from agentrl.algorithms.base import INVALID_PENALTY, LossSettings, Recipe, make_recipe, recipes
 from agentrl.algorithms.critic import CriticRecipe
 from agentrl.credit import TurnTable
 from agentrl.errors import ConfigError
@@ -97,14 +97,14 @@ def test_gigpo(table: TurnTable, options: dict[str, Any]) -> None:
     np.testing.assert_array_equal(ours, credit.gigpo(table, **options))
 
 
-def test_default_of_gigpo_is_the_papers() -> None:
+def test_defaults_of_gigpo_are_the_papers() -> None:
     recipe = make_recipe({"name": "gigpo"})
     assert recipe.model_dump() == {
         "gamma": 0.95,
         "step_weight": 1.0,
         "scale": "std",
         "weight": None,
-        "invalid_penalty": 0.1,
+        "invalid_penalty": 0.0,
         "similarity": None,
         "dialect": "paper",
     }
@@ -150,3 +150,10 @@ def test_a_broken_package_takes_nothing_away(monkeypatch: pytest.MonkeyPatch, va
 def test_loss_settings_are_overridden_where_something_is_given() -> None:
     settings = LossSettings(kl_coef=0.01, clip_high=0.2).override({"kl_coef": 0.0, "clip_high": None, "dual_clip": 5.0})
     assert (settings.kl_coef, settings.clip_high, settings.dual_clip) == (0.0, None, 5.0)
+
+
+def test_an_invalid_action_costs_the_same_by_default() -> None:
+    """So that comparing two algorithms compares no penalties."""
+    options = [recipe.model_fields.get("invalid_penalty") for recipe in recipes().values()]
+    priced = [field.default for field in options if field is not None]
+    assert len(priced) >= 3 and set(priced) == {INVALID_PENALTY}

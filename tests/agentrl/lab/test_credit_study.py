@@ -70,7 +70,7 @@ def test_sizes_of_what_meets(episodes: list[Trajectory]) -> None:
 def test_advantages_are_the_trainers(episodes: list[Trajectory]) -> None:
     study = study_credit(episodes, ["grpo", "gigpo", "spo"])
     np.testing.assert_array_equal(study.advantages["grpo"], credit.grpo(study.table))
-    np.testing.assert_array_equal(study.advantages["gigpo"], credit.gigpo(study.table, invalid_penalty=0.1))
+    np.testing.assert_array_equal(study.advantages["gigpo"], credit.gigpo(study.table))
     assert np.isfinite(study.advantages["spo"]).sum() == 10 and np.isnan(study.advantages["spo"][-2:]).all()
 
 

@@ -30,8 +30,8 @@ ENV = {"id": "agentrl/Maze-v0"}
             "run.iterations: input should be a valid integer, unable to parse string as an integer, got 'many'",
         ),
         (
-            {"env": ENV, "context": {"kind": "apend"}},
-            "context.kind: input should be 'append', 'window' or 'inline', got 'apend'",
+            {"env": ENV, "engine": {"kind": "transformer"}},
+            "engine.kind: input should be 'transformers' or 'vllm', got 'transformer'",
         ),
         ({}, "env: field required"),
         ({"env": {}}, "env.id: field required"),
@@ -94,6 +94,30 @@ def test_bad_overrides(tmp_path: Path, override: str) -> None:
         load_config(path, [override])
     assert "\n" not in str(caught.value)
     assert override in str(caught.value) or "'run.sead'; did you mean 'seed'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "override", "expected"),
+    [
+        ({"name": "gigpo", "gamma": 0.9}, "{step_weight: 0.5}", {"name": "gigpo", "gamma": 0.9, "step_weight": 0.5}),
+        ({"name": "gigpo", "gamma": 0.9}, "{name: gigpo, gamma: 1}", {"name": "gigpo", "gamma": 1}),
+        ({"name": "gigpo", "gamma": 0.9}, "{name: grpo}", {"name": "grpo"}),
+        (
+            {"name": "salt", "base": {"name": "gigpo", "gamma": 0.9}},
+            "{base: {step_weight: 2}}",
+            {"name": "salt", "base": {"name": "gigpo", "gamma": 0.9, "step_weight": 2}},
+        ),
+        ({"name": "salt", "base": {"name": "gigpo"}}, "{base: grpo}", {"name": "salt", "base": "grpo"}),
+        ({"name": "gigpo", "gamma": 0.9}, "{}", {}),
+    ],
+)
+def test_a_mapping_that_is_set_merges(
+    tmp_path: Path, given: dict[str, Any], override: str, expected: dict[str, Any]
+) -> None:
+    """Options that an override does not name stay, unless it names another thing."""
+    file = tmp_path / "run.yaml"
+    file.write_text(yaml.safe_dump({"env": ENV, "algorithm": given}))
+    assert load_config(file, [f"algorithm={override}"]).algorithm == expected
 
 
 def test_parse_override() -> None:
