@@ -60,6 +60,11 @@ class HostedEnv(ABC):
         assert self.declared is not None
         return self.declared
 
+    async def first_task(self, split: str) -> str | None:
+        """Return the first task of a split; None where it is empty."""
+        first: str | None = await self.call("first_task", split)
+        return first
+
     async def reset(self, seed: int, task_id: str) -> Beginning:
         """Begin an episode."""
         self.episodes += 1

@@ -15,6 +15,7 @@ OVERTIMES = (Outcome.ENV_ERROR, Outcome.INFRA_LOST, Outcome.FAILURE)
 
 LIMIT_OF = {
     "make": "make",
+    "first_task": "make",
     "reset": "reset",
     "restore": "reset",
     "solution": "reset",

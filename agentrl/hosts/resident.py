@@ -40,6 +40,11 @@ class Resident:
         assert self._env is not None
         return self._env
 
+    def first_task(self, split: str) -> str | None:
+        """Return the first task of a split; None where it is empty."""
+        ids = self.env.tasks.ids(split)
+        return ids[0] if len(ids) else None
+
     def reset(self, seed: int, task_id: str) -> Beginning:
         """Begin an episode."""
         self._script = None

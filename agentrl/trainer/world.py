@@ -1,5 +1,6 @@
 """The environment of a run: how it is made, what it is checked for, and what is said in it."""
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -9,7 +10,8 @@ from typing import cast
 from agentrl import seeding
 from agentrl.context import named_protocol
 from agentrl.env import Info, TextEnv
-from agentrl.errors import AgentrlError, ConfigError, describe_fault
+from agentrl.errors import ConfigError, describe_fault
+from agentrl.hosts import EnvFault, EnvHost, make_host
 from agentrl.making import make
 from agentrl.rollout import FallibleExpert
 from agentrl.trainer.config import Config
@@ -30,25 +32,31 @@ def env_factory(config: Config) -> Callable[[], TextEnv]:
 
 
 def check_tasks(config: Config) -> None:
-    """Make the environment once, look its splits up and begin a task of each.
+    """Make the environment once, where it is to live, look its splits up and begin a task of each.
 
     Raises:
-      ConfigError: no such environment or argument, or a task that cannot begin.
+      ConfigError: no such environment or argument, or a task that cannot begin, in time, without ending its process.
       TaskNotFoundError: no such split.
       DataError: its data cannot be read.
     """
-    env = env_factory(config)()
-    for split in (config.env.train_split, config.eval.split):
-        ids = env.tasks.ids(split)
-        if not len(ids):
-            raise ConfigError(f"split {split!r} of {config.env.id} is empty")
-        try:
-            env.reset(seed=0, options={"task": ids[0]})
-        except AgentrlError:
-            raise
-        except Exception as error:  # an environment may be anybody's
-            raise ConfigError(f"{config.env.id} cannot begin task {ids[0]!r}: {describe_fault(error)}") from error
-    env.close()
+    with make_host(env_factory(config), config.env.options()) as host:
+        asyncio.run(_begin_tasks(host, config))
+
+
+async def _begin_tasks(host: EnvHost, config: Config) -> None:
+    what = "cannot be made"
+    try:
+        env = await host.acquire()
+        for split in dict.fromkeys((config.env.train_split, config.eval.split)):
+            first = await env.first_task(split)
+            if first is None:
+                raise ConfigError(f"split {split!r} of {config.env.id} is empty")
+            what = f"cannot begin task {first!r}"
+            await env.reset(0, first)
+        await host.release(env)
+    except EnvFault as fault:  # an environment may be anybody's
+        cause = str(fault) if fault.__cause__ is None else describe_fault(fault.__cause__)
+        raise ConfigError(f"{config.env.id} {what}: {cause}") from fault
 
 
 def environment_texts(config: Config) -> Iterator[str]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import gymnasium
 import numpy as np
 
 from agentrl.env import Snapshot
@@ -348,15 +349,18 @@ class Mischief(Corridor):
 
     time_limit_s = 30.0
 
-    def __init__(self) -> None:
+    def __init__(self, in_reset: str | None = None) -> None:
         super().__init__(max_turns=6)
         self.tasks = Names()
+        self._in_reset = in_reset
 
     def _act(self, place: str, answer: Any) -> Any:
         deed = DEEDS.get(self.task.id if self.task else "")
         return deed.act(answer) if deed is not None and deed.place == place else answer
 
     def reset(self, **arguments: Any) -> Any:
+        if self._in_reset is not None:
+            DEEDS[self._in_reset].act(None)
         return self._act("reset", super().reset(**arguments))
 
     def step(self, action: str) -> Any:
@@ -372,6 +376,10 @@ class Mischief(Corridor):
     def close(self) -> None:
         self._act("close", None)
         super().close()
+
+
+# Not with agentrl's own function: it is none of the environments that the contract is checked on.
+gymnasium.register("tests/Mischief-v0", "tests.agentrl.hosts.deeds:Mischief")
 
 
 def contained(host: str) -> list[str]:

@@ -18,6 +18,8 @@ from agentrl.errors import ConfigError, TaskNotFoundError
 from agentrl.hosts import EnvFault, EnvHost, HostedEnv, HostOptions, make_host
 from agentrl.rollout import Errors, RollIn, Rollout, RolloutResult, demonstrate, group_specs
 from agentrl.store import save_trajectories
+from agentrl.trainer.config import parse_config
+from agentrl.trainer.world import check_tasks
 from tests.agentrl.hosts.misbehaving import Expensive, Misbehaving, Telling, end_by, sleep
 from tests.agentrl.rollout.corridor import Corridor
 from tests.agentrl.rollout.toys import TracedEngine, byte_tokenizer, chatter
@@ -199,3 +201,22 @@ def test_a_fault_says_what_and_where() -> None:
 def test_options_that_cannot_be_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         HostOptions(**wrong)
+
+
+# -- a run -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"host": "processes"}, "its process ended with exit code 0"),
+        ({"host": "inline", "time_limit_s": 0.3}, "no answer within 0.3 s"),
+        ({"host": "processes", "time_limit_s": 0.3}, "no answer within 0.3 s"),
+    ],
+    ids=str,
+)
+def test_a_run_whose_world_cannot_begin_says_so_before_it_starts(options: dict[str, Any], says: str) -> None:
+    name = "exit of C" if "time_limit_s" not in options else "sleep"
+    env = {"id": "tests.agentrl.hosts.deeds:tests/Mischief-v0", "kwargs": {"in_reset": name}, **options}
+    with pytest.raises(ConfigError, match=f"cannot begin task 'fine'.*{says}"):
+        check_tasks(parse_config({"env": env, "eval": {"split": "train"}}))
