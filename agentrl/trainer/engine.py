@@ -36,6 +36,11 @@ def check_engine(config: Config) -> None:
     """
     if config.engine.kind == "transformers":
         return
+    if config.engine.kind == "openai":
+        raise ConfigError(
+            "engine.kind openai cannot train: a server gives neither token ids nor gradients; `agentrl eval` evaluates "
+            "what it serves, and training needs engine.kind transformers or vllm with the weights in policy.path"
+        )
     if config.eval.top_p < 1:
         raise ConfigError(
             f"eval.top_p {config.eval.top_p} with engine.kind vllm, which reports log-probabilities inside the "

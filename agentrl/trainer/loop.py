@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from agentrl.context import named_context, named_protocol
-from agentrl.errors import AbortedError, DataError
+from agentrl.errors import AbortedError, ConfigError, DataError
 from agentrl.making import import_env
 from agentrl.policy_check import check_policy_folder
 from agentrl.trainer.config import Config, parse_config
@@ -17,6 +17,7 @@ from agentrl.trainer.launch import launch, num_processes
 from agentrl.trainer.playing.collect import max_refills
 from agentrl.trainer.resumption import check_resumption
 from agentrl.trainer.run import Run
+from agentrl.trainer.served import evaluate_served
 from agentrl.trainer.setup import check_algorithm, check_directory, check_policy
 from agentrl.trainer.world import check_tasks
 
@@ -132,11 +133,18 @@ def run_evaluation(config: Config, policy: str | None, *, out: Path | None = Non
       policy: the folder; None for the run's final policy.
       out: a JSON file for the numbers, beside what was evaluated.
 
+    With ``engine.kind`` openai it is the model that a server has: see `agentrl.trainer.served`.
+
     Raises:
       DataError: there is no such policy, or no folder for ``out``.
     """
     if out is not None and not out.parent.is_dir():
         raise DataError(f"no folder {out.parent} for {out.name}: make it, or choose another --out")
+    if config.engine.kind == "openai":
+        if policy:
+            raise ConfigError("engine.kind openai evaluates what the server has, engine.model: leave the policy out")
+        evaluate_served(config, out)
+        return 0
     path = policy or str(Path(config.run.directory) / "policy")
     if not policy and not Path(path).exists():
         raise DataError(f"no policy in {path}: train one first, or name another with --policy")

@@ -6,6 +6,7 @@ import pydantic
 from pydantic import Field
 
 from agentrl.trainer.config.section import MOST_SEED, Section
+from agentrl.trainer.config.served import ServedSettings
 from agentrl.update.settings import Precision
 
 
@@ -73,11 +74,13 @@ class RolloutConfig(Section):
         return top_p
 
 
-class EngineConfig(Section):
-    """What samples the policy's turns, in rollouts and evaluations. All keys but the first two are vLLM's."""
+class EngineConfig(ServedSettings):
+    """What samples the policy's turns, in rollouts and evaluations: kind and dtype, vLLM's keys, a server's keys."""
 
-    kind: Literal["transformers", "vllm"] = Field(
-        "transformers", description="transformers: shares the trainer's weights; vllm: takes them over at each update"
+    kind: Literal["transformers", "vllm", "openai"] = Field(
+        "transformers",
+        description="transformers: shares the trainer's weights; vllm: takes them over at each update; openai: any "
+        "served model, for evaluation",
     )
     dtype: Precision | None = Field(
         None,
@@ -94,10 +97,14 @@ class EngineConfig(Section):
 
     @pydantic.model_validator(mode="after")
     def _options_have_a_use(self) -> Self:
-        defaults = EngineConfig.model_construct()
-        idle = [name for name, value in self if name not in ("kind", "dtype") and value != getattr(defaults, name)]
-        if self.kind != "vllm" and idle:
-            raise ValueError(f"kind {self.kind} has no use for {', '.join(idle)}: remove it, or choose kind vllm")
+        defaults, served = EngineConfig.model_construct(), set(ServedSettings.model_fields)
+        changed = {name for name, value in self if value != getattr(defaults, name)} - {"kind", "dtype"}
+        for owner, idle in (("vllm", changed - served), ("openai", changed & served)):
+            if self.kind != owner and idle:
+                names = ", ".join(name for name in EngineConfig.model_fields if name in idle)
+                raise ValueError(f"kind {self.kind} has no use for {names}: remove it, or choose kind {owner}")
+        if self.kind == "openai" and not (self.base_url and self.model):
+            raise ValueError("kind openai needs base_url, for instance http://localhost:8000/v1, and model")
         return self
 
 

@@ -34,13 +34,16 @@ def write_report(directory: Path, config: Config, progress: Progress, log: RunLo
     )
 
 
-def write_evaluation(path: Path, config: Config, policy: str, result: dict[str, Any]) -> None:
-    """Write an evaluation as JSON: the policy, the environment, the section ``eval``, and numbers by mode."""
+def write_evaluation(
+    path: Path, config: Config, policy: str, result: dict[str, Any], usage: dict[str, float] | None = None
+) -> None:
+    """Write an evaluation as JSON: the policy, the environment, the section ``eval``, numbers, use of a server."""
     content = {
         "policy": policy,
         "env": config.env.model_dump(mode="json"),
         "eval": config.eval.model_dump(mode="json"),
         "modes": {mode: numbers for mode, numbers in result.items() if mode in MODES},
+        **({"usage": usage} if usage else {}),
     }
     write_file(path, json.dumps(content, indent=1) + "\n")
 

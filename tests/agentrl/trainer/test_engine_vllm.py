@@ -240,7 +240,7 @@ def test_a_missing_vllm_is_refused_with_how_to_install_it(without_vllm: None, tm
 @pytest.mark.parametrize(
     ("engine", "message"),
     [
-        ({"kind": "vlm"}, "engine.kind: input should be 'transformers' or 'vllm', got 'vlm'"),
+        ({"kind": "vlm"}, "engine.kind: input should be 'transformers', 'vllm' or 'openai', got 'vlm'"),
         ({"kind": "vllm", "tolerence": 1}, "unknown key 'engine.tolerence'; did you mean 'tolerance'?"),
         ({"kind": "vllm", "gpu_memory_utilization": 2}, "engine.gpu_memory_utilization: input should be less than or"),
         (

@@ -17,6 +17,7 @@ def test_a_tiny_policy_learns_the_maze(tmp_path: Path, seed: int) -> None:
         env={"kwargs": {"size": 2, "max_turns": 10}},
         warm_start={"steps": 100, "demonstrations": 200, "demonstrator": {"wander": 0.4}},
         rollout={"tasks_per_iteration": 8, "group_size": 8, "concurrency": 64},
+        algorithm={"invalid_penalty": 0.0},
         loss={"kl_coef": 0.0, "clip_high": 0.28},
         update={"lr": 2e-3},
         eval={"tasks": 200, "greedy": False},

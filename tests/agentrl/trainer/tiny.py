@@ -35,7 +35,7 @@ TREE: dict[str, Any] = {
         "lr": 1e-2,
         "warmup_steps": 5,
     },
-    "algorithm": {"name": "gigpo"},
+    "algorithm": {"name": "gigpo", "invalid_penalty": 0.1},  # few episodes succeed: a signal all the same
     "rollout": {"tasks_per_iteration": 4, "group_size": 4, "concurrency": 16},
     "engine": {},
     "curriculum": {},
@@ -49,11 +49,12 @@ TREE: dict[str, Any] = {
 
 
 def tiny_tree(directory: Path, **changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the configuration as plain data, with keys of sections changed."""
+    """Return the configuration as plain data, with keys of sections changed, or with another algorithm."""
     tree = {section: dict(values) for section, values in TREE.items()}
     tree["run"]["directory"] = str(directory)
     for section, values in changes.items():
-        tree[section].update(values)
+        is_another = section == "algorithm" and "name" in values  # its options are its own
+        tree[section] = dict(values) if is_another else tree[section] | values
     return tree
 
 

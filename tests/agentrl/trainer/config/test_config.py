@@ -31,7 +31,7 @@ ENV = {"id": "agentrl/Maze-v0"}
         ),
         (
             {"env": ENV, "engine": {"kind": "transformer"}},
-            "engine.kind: input should be 'transformers' or 'vllm', got 'transformer'",
+            "engine.kind: input should be 'transformers', 'vllm' or 'openai', got 'transformer'",
         ),
         ({}, "env: field required"),
         ({"env": {}}, "env.id: field required"),
