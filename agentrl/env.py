@@ -58,6 +58,8 @@ class Info(TypedDict, total=False):
     """False if the last action could not be parsed or was not possible. Absent after ``reset``."""
     score: float
     """The environment's own measure of progress, 0 to 1."""
+    metrics: dict[str, float]
+    """The environment's own numbers about the episode so far; those of the last turn reach records, logs and report."""
     success: bool
     outcome: Outcome
     """Present only when the episode has ended."""
@@ -77,6 +79,8 @@ class TurnResult:
     success: bool = False
     action_valid: bool = True
     score: float | None = None
+    truncated: bool = False
+    """The world's own limit ends the episode, beside ``max_turns``."""
 
 
 def advance(
@@ -152,6 +156,7 @@ class TextEnv(Env[str, str]):
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"]}  # type: ignore[misc]
     snapshot_level: ClassVar[SnapshotLevel] = SnapshotLevel.EXACT
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
     is_stateless: ClassVar[bool] = False
     """True declares that answers depend on the task and the action alone: then level `none` can be branched as well."""
     time_limit_s: ClassVar[float | Mapping[str, float]] = 60.0
@@ -213,6 +218,10 @@ class TextEnv(Env[str, str]):
         """Return the right answer of the task, as an action, or None where it has none; the same all episode long."""
         return None
 
+    def _metrics(self) -> dict[str, float]:
+        """Return the environment's own numbers about the episode so far, by name."""
+        return {}
+
     def _get_state(self) -> Any:
         """Return the mutable state, copied, picklable. Needed at level `exact`."""
         raise NotImplementedError
@@ -270,7 +279,8 @@ class TextEnv(Env[str, str]):
         self.turn += 1
         if self.snapshot_level is SnapshotLevel.REPLAY:
             self._actions.append(action)
-        truncated = not result.terminated and self.max_turns is not None and self.turn >= self.max_turns
+        is_late = self.max_turns is not None and self.turn >= self.max_turns
+        truncated = not result.terminated and (result.truncated or is_late)
         self._ended = result.terminated or truncated
         self._last_observation = result.observation
         return result.observation, result.reward, result.terminated, truncated, self._info(result, truncated)
@@ -302,9 +312,12 @@ class TextEnv(Env[str, str]):
             info["answer"] = answer
         if result is not None:
             info["action_valid"] = result.action_valid
+            if metrics := self._metrics():
+                info["metrics"] = metrics
             if truncated:
                 info["outcome"] = Outcome.TRUNCATED
-                info["outcome_reason"] = f"turn limit of {self.max_turns} reached"
+                own = result.truncated
+                info["outcome_reason"] = "the world's own limit" if own else f"turn limit of {self.max_turns} reached"
             elif result.terminated:
                 info["outcome"] = Outcome.SUCCESS if success else Outcome.FAILURE
                 info["outcome_reason"] = "task solved" if success else "task failed"
@@ -359,6 +372,27 @@ class TextEnv(Env[str, str]):
         twin.restore(self.snapshot())
         return twin
 
+    # -- copies --------------------------------------------------------------------------------------------------
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remember what the environment is made with: it is made so again where it is unpickled."""
+        env: Self = super().__new__(cls)
+        env._made_with = args, kwargs
+        return env
+
+    def __copy__(self) -> Self:
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the constructor's arguments and the point of the episode, or all of it where it has no snapshot."""
+        if self.task is not None and self.snapshot_level is SnapshotLevel.NONE:
+            return TextEnv.__new__, (type(self),), vars(self)
+        options = {name: vars(self).get(name) for name in ("spec", "split", "max_turns", "render_mode", "_closed")}
+        point = None if self.task is None else self.snapshot()
+        return _made_again, (type(self), *self._made_with, options, point)
+
     # -- experts -------------------------------------------------------------------------------------------------
 
     def solution(self) -> list[str] | None:
@@ -388,3 +422,14 @@ class TextEnv(Env[str, str]):
             return plan.pop(0) if plan else None
 
         return act
+
+
+def _made_again(
+    kind: type[TextEnv], args: tuple[Any, ...], kwargs: dict[str, Any], options: dict[str, Any], point: Snapshot | None
+) -> TextEnv:
+    """Return a pickled environment."""
+    env = kind(*args, **kwargs)
+    vars(env).update(options)
+    if point is not None:
+        env.restore(point)
+    return env

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -95,10 +95,13 @@ class DrawnTasks(TaskSet[Payload]):
     def __init__(
         self, draw: Callable[[np.random.Generator], Payload | None], sizes: Mapping[str, int], seed: int = 0
     ) -> None:
-        self._draw, self._seed = draw, seed
+        self._draw, self._sizes, self._seed = draw, sizes, seed
         self._splits = {split: [f"{split}/{number}" for number in range(size)] for split, size in sizes.items()}
         self._split_of = {task_id: split for split, ids in self._splits.items() for task_id in ids}
         self._find = lru_cache(maxsize=4096)(self._search)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._draw, self._sizes, self._seed)
 
     @property
     def splits(self) -> Mapping[str, Sequence[str]]:

@@ -98,6 +98,8 @@ def _info(info: Any, *, is_over: bool) -> dict[str, Any]:
     known["score"] = _number("score", known["score"])
     if known.get("answer") is not None:
         known["answer"] = _text("info['answer']", known["answer"])
+    if "metrics" in known:
+        known["metrics"] = {str(name): _number(f"metric {name!r}", value) for name, value in known["metrics"].items()}
     listed = known.get("admissible_actions")
     if listed is not None:
         known["admissible_actions"] = _listed(listed)

@@ -87,6 +87,8 @@ class EpisodeRecord:
         turn.action_valid = turn.action_valid and bool(info.get("action_valid", True))
         trajectory.score, trajectory.success = float(info["score"]), bool(info["success"])
         self._observation, self.info = observation, cast(Info, info)
+        if "metrics" in info:
+            trajectory.extra["metrics"] = info["metrics"]
         if terminated or truncated:
             self.is_over = True
             trajectory.outcome, trajectory.outcome_reason = Outcome(info["outcome"]), str(info["outcome_reason"])

@@ -36,7 +36,7 @@ from agentrl.trainer.playing.player import Player
 from agentrl.trainer.playing.sampling import slow_worlds
 from agentrl.trainer.setup import describe_policy, prepare_policy
 from agentrl.trainer.token_credit import Credit
-from agentrl.trainer.totals import Totals, forest_totals
+from agentrl.trainer.totals import Totals, forest_totals, world_totals
 from agentrl.trainer.warm_start import WarmStart
 from agentrl.types import Trajectory
 from agentrl.update import distributed
@@ -277,6 +277,7 @@ class Run:
             "environment_steps_total": float(self.progress.environment_steps),
             **self.player.collector.metrics(),
             **forest_totals(rollout),
+            **world_totals(rollout),
             "elapsed_s": self._tick(),
         }
 

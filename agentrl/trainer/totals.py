@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from agentrl.rollout import RolloutResult
 from agentrl.rollout.forest import forest_counts, summarise
 from agentrl.trainer.credit import num_unscored_groups
+from agentrl.trainer.playing.own_numbers import means_of, own_numbers
 from agentrl.trainer.playing.scaffold import is_hinted
 from agentrl.update import distributed
 
@@ -63,6 +64,11 @@ class Totals(NamedTuple):
             "accidents": self.accidents,
             "rollout/env_steps": self.env_steps,
         }
+
+
+def world_totals(rollout: RolloutResult) -> dict[str, float]:
+    """Return means of the final score and the environment's own numbers, over all processes: each must call it."""
+    return means_of(distributed.gather([own_numbers(trajectory) for trajectory in rollout.trajectories]))
 
 
 def forest_totals(rollout: RolloutResult) -> dict[str, float]:

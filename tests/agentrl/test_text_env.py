@@ -8,6 +8,7 @@ import agentrl
 from agentrl.env import FreeText, Outcome, SnapshotLevel, TextEnv, TurnResult, advance, finish
 from agentrl.errors import ConfigError, OrderError, SnapshotError, TaskNotFoundError
 from agentrl.making import make
+from agentrl.tasks import DrawnTasks
 from tests.contract import toy
 
 
@@ -83,6 +84,19 @@ def test_a_dead_end_has_no_solution_and_an_expert_that_gives_up() -> None:
     assert env.expert(np.random.default_rng(0))("", {}) is None
     env.step("give up")
     assert env.solution() == []
+
+
+def drawn(rng: np.random.Generator) -> int:
+    return int(rng.integers(10, 1000))
+
+
+def test_a_world_without_snapshots_is_pickled_as_it_is() -> None:
+    env = toy.Unbranched(DrawnTasks(drawn, {"train": 9}), max_turns=7)
+    env.reset(seed=0)
+    env.step("left")
+    again = pickle.loads(pickle.dumps(env))
+    assert again.turn == 1
+    assert [again.step("wait") for _ in range(3)] == [env.step("wait") for _ in range(3)]
 
 
 def test_free_text_says_what_it_is() -> None:

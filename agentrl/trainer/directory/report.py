@@ -20,6 +20,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 
 MODES = ("demonstrator", "sampled", "greedy")
+OWN = ("return", "score")
 
 
 def write_report(directory: Path, config: Config, progress: Progress, log: RunLog) -> None:
@@ -137,13 +138,15 @@ def _markdown(config: Config, progress: Progress, rows: list[tuple[str, str, dic
         f"Seed {config.run.seed}; {progress.episodes} training episodes, {progress.environment_steps} environment "
         f"steps, {progress.elapsed_s:.0f} s. Success on `{config.eval.split}`, 95 % intervals.",
         "",
-        "| policy | how | success | mean turns | tasks | pass@k |",
-        "|---|---|---|---|---|---|",
+        "| policy | how | success | return, score and the environment's numbers | mean turns | tasks | pass@k |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, mode, numbers in rows:
         passes = ", ".join(f"{key}: {100 * numbers[key]:.1f} %" for key in numbers if key.startswith("pass@"))
+        own = ", ".join(f"{key}: {numbers[key]:.3g}" for key in numbers if key in OWN or key.startswith("env/"))
         lines.append(
-            f"| {name} | {mode} | {_interval(numbers)} | {numbers['mean_turns']:.1f} | {numbers['tasks']} | {passes} |"
+            f"| {name} | {mode} | {_interval(numbers)} | {own} | {numbers['mean_turns']:.1f} | {numbers['tasks']} | "
+            f"{passes} |"
         )
     if rows:
         trials = rows[-1][2]["episodes"]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -17,6 +17,7 @@ from agentrl.trainer.config import DemonstratorConfig, EvalConfig
 from agentrl.trainer.config.section import fields_of
 from agentrl.trainer.interrupts import unless_aborted
 from agentrl.trainer.playing.collect import check_played
+from agentrl.trainer.playing.own_numbers import Numbers, means_of, own_numbers
 from agentrl.trainer.statistics import Interval, bootstrap_mean, pass_at_k, wilson
 from agentrl.types import Trajectory
 from agentrl.update import distributed
@@ -31,12 +32,14 @@ class Scores:
       successes_PK: per task, per episode: solved or not.
       turns_PK: per task, per episode: turns played.
       accidents: episodes that ended without a verdict; they count neither as success nor as failure.
+      means: over all episodes: "return", the sum of rewards; "score", the last; "env/NAME", the environment's own.
     """
 
     mode: str
     successes_PK: list[list[bool]]
     turns_PK: list[list[int]]
     accidents: int = 0
+    means: Numbers = field(default_factory=dict)
 
     @property
     def success(self) -> Interval:
@@ -71,6 +74,7 @@ class Scores:
             "mean_turns": self.mean_turns,
             "env_steps": sum(turn for row in self.turns_PK for turn in row),
             "accidents": self.accidents,
+            **self.means,
         }
         samples = min((len(row) for row in self.successes_PK), default=0)
         for k in (k for k in (2, 4, 8, 16) if k <= samples):
@@ -156,12 +160,14 @@ def eval_tasks(env_factory: Callable[[], TextEnv], config: EvalConfig) -> Sequen
 
 
 def _gathered(mode: str, tasks: Sequence[str], trajectories: Sequence[Trajectory], accidents: int) -> Scores:
-    rows = [(t.task_id, t.success, len(t.turns)) for t in trajectories]
+    rows = [(t.task_id, t.success, len(t.turns), {"return": t.total_reward} | own_numbers(t)) for t in trajectories]
+    parts = distributed.gather(rows)
     successes: dict[str, list[bool]] = defaultdict(list)
     turns: dict[str, list[int]] = defaultdict(list)
-    for task_id, success, num_turns in (row for part in distributed.gather(rows) for row in part):
+    for task_id, success, num_turns, _ in (row for part in parts for row in part):
         successes[task_id].append(success)
         turns[task_id].append(num_turns)
     played = [task for task in dict.fromkeys(tasks) if task in successes]
     [lost] = distributed.all_sum([float(accidents)])
-    return Scores(mode, [successes[task] for task in played], [turns[task] for task in played], int(lost))
+    means = means_of([row[3] for row in part] for part in parts)
+    return Scores(mode, [successes[task] for task in played], [turns[task] for task in played], int(lost), means)
