@@ -251,6 +251,11 @@ class Recipe(BaseModel):
     def observe(self, table: TurnTable) -> None:
         """Remember an iteration's turns, those of all processes, after their advantages were computed."""
 
+    @property
+    def remembers(self) -> bool:
+        """Whether advantages depend on earlier iterations."""
+        return type(self).state_dict is not Recipe.state_dict
+
     def state_dict(self) -> dict[str, Any]:
         """Return what is remembered, JSON-serialisable."""
         return {}

@@ -95,6 +95,11 @@ class Transform(Recipe):
         """Let the base remember."""
         self._inner.observe(table)
 
+    @property
+    def remembers(self) -> bool:
+        """Whether the base does."""
+        return self._inner.remembers
+
     def state_dict(self) -> dict[str, Any]:
         """Return what the base remembers."""
         return self._inner.state_dict()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agentrl.algorithms.base import Recipe, make_recipe
+from agentrl.algorithms.base import make_recipe
 from agentrl.errors import AgentrlError, DataError, nearest
 from agentrl.lab.credit_study import load_episodes
 from agentrl.trainer.config import Config, parse_config
@@ -72,7 +72,7 @@ def recomputed_advantages(
     verdicts = [trajectory for trajectory in trajectories if trajectory.outcome.is_verdict and trajectory.turns]
     try:
         recipe = make_recipe(config.algorithm)
-        if type(recipe).state_dict is not Recipe.state_dict:
+        if recipe.remembers:
             return None, f"{recipe.name} remembers earlier iterations"
         flat = recipe.advantages(table_for(recipe, verdicts)).tolist()
     except AgentrlError as error:

@@ -21,6 +21,7 @@ from agentrl.trainer.world import check_tasks
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ALGORITHMS = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
 TINY = (
     "policy.build={hidden_size: 16, num_layers: 1, num_heads: 2, vocab_size: 400, tokenizer_episodes: 10}",
     "warm_start={demonstrations: 10, steps: 2, batch_tokens: 500}",
@@ -109,9 +110,9 @@ def test_environment_of_the_readme_is_learned(folder: Path) -> None:
     assert after["low"] > before["high"], rows
 
 
-def test_readme_names_every_algorithm_and_environment_with_its_test() -> None:
+def test_docs_name_every_algorithm_and_the_readme_every_environment() -> None:
     for name, recipe in recipes().items():
-        [row] = [line for line in README.splitlines() if line.startswith(f"| `{name}` |")]
+        [row] = [line for line in ALGORITHMS.splitlines() if line.startswith(f"| `{name}` |")]
         assert recipe.test in row and (ROOT / recipe.test).exists()
         assert re.search(r"https://arxiv.org/abs/(\d+\.\d+)", row).group(1) in recipe.paper  # type: ignore[union-attr]
     for env_id in registry.registered():
@@ -124,3 +125,19 @@ def test_files_that_the_readme_names_exist() -> None:
     named += re.findall(r"\]\(((?!http)[^)#]+)", README)
     assert len(named) > 3
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Return what can be linked to in a page: its headings as GitHub and mkdocs name them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))], ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for link in re.findall(r"\]\(((?!\w+:)[^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = page.parent / name if name else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

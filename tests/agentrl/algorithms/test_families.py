@@ -260,3 +260,8 @@ def test_others_remember_nothing() -> None:
     recipe.load_state_dict(recipe.state_dict())
     assert recipe.state_dict() == {} and recipe.group_by() == "group"
     np.testing.assert_array_equal(recipe.advantages(TABLE), before)
+
+
+def test_a_transform_remembers_what_its_base_does() -> None:
+    assert make_recipe({"name": "spo"}).remembers and make_recipe({"name": "salt", "base": "spo"}).remembers
+    assert not make_recipe({"name": "salt", "base": "gigpo"}).remembers and not make_recipe({"name": "grpo"}).remembers

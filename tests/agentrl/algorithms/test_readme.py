@@ -1,4 +1,4 @@
-"""What the README says of the algorithms is what the code says of itself."""
+"""What docs/algorithms.md says of the algorithms is what the code says of itself."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ from agentrl.trainer.composition import UNMET
 from agentrl.trainer.config import CurriculumConfig
 
 ROOT = Path(__file__).parents[3]
-SECTION = (ROOT / "README.md").read_text(encoding="utf-8").split("## Algorithms")[1].split("\n## ")[0]
+SECTION = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
 ROWS = [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in SECTION.splitlines() if line[:1] == "|"]
 BY_NAME = {row[0].strip("`"): row[1:] for row in ROWS if len(row) == 5 and row[0].startswith("`")}
 PAPERS = [row for row in ROWS if len(row) == 2 and row[0] not in ("paper", "---")]
