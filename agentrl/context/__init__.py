@@ -9,6 +9,7 @@ from agentrl.context.build import named_context as named_context
 from agentrl.context.build import named_protocol as named_protocol
 from agentrl.context.build import register_context as register_context
 from agentrl.context.chat import ChatFormat as ChatFormat
+from agentrl.context.chat import strips_thoughts as strips_thoughts
 from agentrl.context.inline import InlineContext as InlineContext
 from agentrl.context.protocols import ActionProtocol as ActionProtocol
 from agentrl.context.protocols import ParsedAction as ParsedAction

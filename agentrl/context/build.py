@@ -64,14 +64,14 @@ def make_context(
       protocol: see :func:`named_protocol`.
       window: turns shown by ``"window"``.
       show_admissible: list the admissible actions in the observation.
-      system: the system message; None takes the protocol's instructions.
+      system: the system message; None takes the protocol's instructions, an empty one is none.
 
     Raises:
       ConfigError: unknown kind or protocol.
       DataError: the chat template cannot be used.
     """
     factory, agreed = named_context(kind), named_protocol(protocol)
-    chat = ChatFormat(tokenizer, agreed.instructions if system is None else system)
+    chat = ChatFormat(tokenizer, agreed.instructions if system is None else system or None)
     return factory(chat, agreed, show_admissible, window)
 
 

@@ -138,6 +138,25 @@ def template_pieces(tokenizer: Any, system: str | None = None) -> tuple[str, str
     return prefix, to_assistant, to_user
 
 
+def strips_thoughts(tokenizer: Any) -> bool:
+    """Return whether a chat template drops ``<think>…</think>`` from messages that others follow.
+
+    Then who serves the model by that template shows it fewer of its own words than a conversation that grows token by
+    token does.
+    """
+    first, thought, said, last = _SENTINELS[:4]
+    messages = [
+        {"role": "user", "content": first},
+        {"role": "assistant", "content": f"<think>\n{thought}\n</think>\n\n{said}"},
+        {"role": "user", "content": last},
+    ]
+    try:
+        text = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    except Exception:  # a template is a program: another message says what it cannot do
+        return False
+    return said in text and thought not in text
+
+
 def _render(tokenizer: Any, system: str | None, num_user: int) -> str:
     messages = [] if system is None else [{"role": "system", "content": system}]
     roles = ("user", "assistant")
@@ -145,10 +164,23 @@ def _render(tokenizer: Any, system: str | None, num_user: int) -> str:
     try:
         return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
     except Exception as error:  # a template is a program: it may raise anything
-        held = "with" if system is not None else "without"
+        held, cure = ("without", "") if system is None else ("with", _cure(tokenizer, num_user))
         raise DataError(
-            f"the tokenizer cannot render a conversation of {num_user} user messages {held} a system message: {error}"
+            f"the tokenizer cannot render a conversation of {num_user} user messages {held} a system message: "
+            f"{error}{cure}"
         ) from error
+
+
+def _cure(tokenizer: Any, num_user: int) -> str:
+    """Return what to do about a system message that a template refuses, as those of Gemma and early Mistrals do."""
+    try:
+        _render(tokenizer, None, num_user)
+    except DataError:
+        return ""
+    return (
+        ". Its template has no system role: set context.system='' to send none, and let the environment's first "
+        "observation say what the protocol's instructions would"
+    )
 
 
 def _frozen(ids: Any) -> NDArray[np.int32]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.algorithms.base import make_recipe
+from agentrl.context import strips_thoughts
 from agentrl.errors import DivergedError
 from agentrl.making import import_env
 from agentrl.policy import load_policy, save_policy
@@ -87,6 +88,11 @@ class Run:
         self.log.begin(config, read_lines(resume) if resume else (), str(resume))
         what = describe_policy(self.model, self.tokenizer) + describe_engine(config)
         self.log.say(f"policy: {what}; {distributed.world_size()} process(es)")
+        if config.context.kind in ("append", "inline") and strips_thoughts(self.tokenizer):
+            self.log.say(
+                "the chat template drops <think>…</think> from earlier messages when served, while context "
+                f"{config.context.kind} keeps them: context.kind=window shows actions only, in training as when served"
+            )
         self.log.say(
             f"warm start: {config.warm_start.steps} steps, lr {config.warm_start.lr:g}; then lr {config.update.lr:g}"
         )

@@ -86,5 +86,5 @@ def served_context(config: Config) -> Context:
     if settings.kind == "inline":
         raise ConfigError("context.kind inline goes on inside a message, a chat server cannot: use append or window")
     protocol = named_protocol(settings.protocol)
-    chat = TextChat(protocol.instructions if settings.system is None else settings.system)
+    chat = TextChat(protocol.instructions if settings.system is None else settings.system or None)
     return named_context(settings.kind)(chat, protocol, settings.show_admissible, settings.window)

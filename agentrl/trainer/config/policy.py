@@ -55,7 +55,7 @@ class ContextConfig(Section):
         "bare", description="bare: the message is the action; tags: <think>, <action>; tools:NAME,…: <NAME>…</NAME>"
     )
     show_admissible: bool = Field(False, description="list the admissible actions in each observation")
-    system: str | None = Field(None, description="system message; null uses the protocol's instructions")
+    system: str | None = Field(None, description="system message; null: the protocol's instructions; '': none")
     max_turns: int | None = Field(None, gt=0, le=1_000_000, description="null: the environment's own limit")
     max_turn_tokens: int = Field(64, gt=0, le=10_000_000, description="most tokens sampled in one turn")
     max_context: int = Field(1024, gt=0, le=10_000_000, description="most tokens in a session")

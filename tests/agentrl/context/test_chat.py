@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from agentrl.context import ChatFormat
+from agentrl.context import ChatFormat, make_context, strips_thoughts
 from agentrl.errors import DataError
 from tests.agentrl.rollout.toys import CHATML, LLAMA, OWN, TEMPLATES, byte_tokenizer
 
@@ -93,6 +93,10 @@ THINKS = (  # the prompt opens a thought that earlier messages do not have
 )
 DROPS = "{% for m in messages[-1:] %}<|user|>{{ m.content }}<|end|>{% endfor %}<|assistant|>"
 NO_MARK = "{% for m in messages %}{{ m.role }}: {{ m.content }}. {% endfor %}assistant: "
+NO_SYSTEM = (
+    "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}"
+    "{{ m.content }}<|end|>{% endfor %}"
+)
 REFUSES = "{{ raise_exception('no system role') }}"
 
 
@@ -122,3 +126,11 @@ def test_a_template_that_strips_earlier_thoughts_is_usable() -> None:
     thought = "<think>hm</think>go"
     assert chat.decode(chat.message(thought)) == thought
     assert json.loads(json.dumps(chat.stop_token_ids)) == [chat.end_id]
+    assert strips_thoughts(byte_tokenizer(strips)) and not strips_thoughts(byte_tokenizer(TEMPLATES["chatml"]))
+
+
+def test_a_template_without_a_system_role_names_the_cure() -> None:
+    tokenizer = byte_tokenizer(NO_SYSTEM)
+    with pytest.raises(DataError, match="to send none, and let"):
+        make_context(tokenizer, protocol="tags")
+    assert make_context(tokenizer, protocol="tags", system="").chat.system is None
