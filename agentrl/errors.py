@@ -34,6 +34,10 @@ class SnapshotError(AgentrlError, RuntimeError):
     """A snapshot cannot be taken or does not belong to this environment."""
 
 
+class ToolError(AgentrlError, ValueError):
+    """A tool cannot do what it is asked; its caller is told so in the tool's answer."""
+
+
 class EngineError(AgentrlError, RuntimeError):
     """An engine cannot serve a request (context too long, unknown session)."""
 

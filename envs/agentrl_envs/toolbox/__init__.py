@@ -1,0 +1,1 @@
+"""Worlds of tools: a customer-service desk over a database."""
