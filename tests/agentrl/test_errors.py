@@ -9,6 +9,7 @@ KINDS = {
     "DataError": ValueError,
     "OrderError": RuntimeError,
     "SnapshotError": RuntimeError,
+    "ToolError": ValueError,
     "EngineError": RuntimeError,
     "DivergedError": ArithmeticError,
     "MismatchError": ArithmeticError,
