@@ -55,11 +55,8 @@ def test_official_shop(official_shop: Path, law: Law, observation: str) -> None:
     law(Case(functools.partial(make, "agentrl/WebShop-v0", data=str(official_shop), observation=observation)))
 
 
-EVER_TRUE = [law for law in LAWS if law_id(law) != "solution_anywhere"]  # what was paid for can't be taken back
-
-
 @pytest.mark.parametrize("domain", ["retail", "airline"])
-@pytest.mark.parametrize("law", EVER_TRUE, ids=law_id)
+@pytest.mark.parametrize("law", LAWS, ids=law_id)
 def test_tau_bench(domain: str, law: Law) -> None:
     data = str(shared_data("tau_bench"))
     law(Case(functools.partial(make, "agentrl/ToolService-v0", world="tau_bench", data=data, domain=domain), turns=8))

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 STOP = "###STOP###"
-PATIENCE = 2
+PATIENCE = 5
 """The customer leaves after this many messages in a row that ask nothing."""
+_FAREWELL = re.compile(r"\b(bye|goodbye|(anything|something) else|have an? \w+ (day|evening|trip|flight))\b")
 _PERSONS = (
     (r"\b[Yy]ou are\b", "I am"),
     (r"\b[Yy]ou were\b", "I was"),
@@ -34,7 +35,7 @@ def in_first_person(instruction: str) -> str:
 
 
 class Customer:
-    """Says what it wants, names itself when asked, agrees to everything, and leaves when nothing is asked any more.
+    """Says what it wants, names itself when asked, agrees to everything, and takes leave when the agent does.
 
     Args:
       instruction: the brief. The customer knows of itself only what stands there.
@@ -63,12 +64,15 @@ class Customer:
     def answer(self, message: str, ignored: int) -> tuple[str, int]:
         """Return the reply to a message, and how many messages in a row have asked nothing.
 
-        A message asks if it has a question mark. Once ``ignored`` reaches PATIENCE the reply is STOP.
+        A message asks if it has a question mark. The reply is STOP to one that takes leave, or offers anything else,
+        and once ``ignored`` reaches PATIENCE.
         """
-        if "?" not in message:
-            ignored += 1
-            return (STOP if ignored >= PATIENCE else "Thank you. Is there anything else you need to know?"), ignored
         asked = message.lower().replace("user_id", "user id").replace("e-mail", "email")
+        ignored = 0 if "?" in message else ignored + 1
+        if _FAREWELL.search(asked) or ignored >= PATIENCE:
+            return STOP, ignored
+        if ignored:
+            return "Thank you. Do you need to know more from me?", ignored
         told = [fact for word, fact in self._facts.items() if word in asked]
         if told:
             return " ".join(told), 0

@@ -152,23 +152,24 @@ class ToolServiceEnv(TextEnv):
         profile = self.world.store.tables["users"].get(self._task.user_id, {})
         self._customer = Customer(self._task.instruction, self._task.user_id, profile)
 
-    def _solve(self) -> list[str]:
+    def _solve(self) -> list[str] | None:
         """Return the task's own calls, but those that are refused, then what is to be told and a farewell.
 
-        From a database that these calls no longer lead to the wanted one, nothing does: then the plan does not win.
+        None where neither all of the calls nor the last of them lead to the wanted database any more.
         """
         calls = [call for call in self._task.actions if call.name != TRANSFER]
         wanted = self.world.after(self._task).hash()
         plans = (self._plan(calls[start:], wanted) for start in range(len(calls) + 1))
-        plan = next((plan for plan in plans if plan is not None), [])
+        plan = next((plan for plan in plans if plan is not None), None)
+        if plan is None:
+            return None
         actions = [call.as_action() for call in plan]
         missing = [output for output in self._task.outputs if output not in self._told]
         told = [f"What you wanted to know: {'; '.join(missing)}."] if missing else []
         handed_over = [call.as_action() for call in self._task.actions if call.name == TRANSFER]
-        if handed_over:
-            return [*actions, *told[: PATIENCE - self._ignored], handed_over[-1]]
-        farewell = ["All is done.", "Goodbye."]
-        return [*actions, *(told + farewell)[: PATIENCE - self._ignored]]
+        if handed_over and self._ignored + len(told) < PATIENCE:
+            return [*actions, *told, handed_over[-1]]
+        return [*actions, " ".join([*told, "All is done. Goodbye."])]
 
     def _plan(self, calls: list[ToolCall], wanted: str) -> list[ToolCall] | None:
         """Return which of the calls are not refused from here, or None if they do not lead to the wanted hash."""

@@ -31,7 +31,7 @@ def desk(folder: Path, domain: str, **options: Any) -> ToolServiceEnv:
 
 def finish(env: ToolServiceEnv, task: str, actions: list[str]) -> float:
     env.reset(options={"task": task})
-    for action in actions or env.solution():
+    for action in actions or env.solution() or []:
         _, reward, terminated, _, _ = env.step(action)
     assert terminated
     return reward
@@ -52,7 +52,7 @@ def test_traces(folder: Path, domain: str) -> None:
             assert (observation, env.database_hash()) == (step["observation"], step["db_hash"]), trace["id"]
         assert env.database_hash() == trace["final_hash"]
         assert finish(env, task, []) == trace["reward_gt"]
-        assert finish(env, task, ["Bye.", "Bye."]) == trace["reward_do_nothing"]
+        assert finish(env, task, ["Bye."]) == trace["reward_do_nothing"]
 
 
 @pytest.mark.parametrize(("domain", "count"), [("retail", 8), ("airline", 19)])
@@ -60,7 +60,7 @@ def test_idle_tasks(folder: Path, domain: str, count: int) -> None:
     env, without = desk(folder, domain), desk(folder, domain, idle=False)
     idle = [task for task in env.world.idle if not task.startswith("train/")]
     assert len(idle) == count
-    assert all(finish(env, task, ["Bye.", "Bye."]) == 1.0 for task in idle[:3])
+    assert all(finish(env, task, ["Bye."]) == 1.0 for task in idle[:3])
     assert set(without.tasks.ids("test")) == set(env.tasks.ids("test")) - set(env.world.idle)
 
 
