@@ -1,5 +1,6 @@
 """A customer who follows a script: the facts of a task, told when they are asked for."""
 
+import functools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,7 @@ _PERSONS = (
 )
 
 
+@functools.lru_cache(maxsize=1024)  # a customer is made wherever a world is restored
 def in_first_person(instruction: str) -> str:
     """Return a brief "You want …" as the customer would say it.
 
