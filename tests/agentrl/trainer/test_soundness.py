@@ -52,6 +52,8 @@ def some(name: str) -> Any:
     model = build(name)
     if model is None:
         pytest.skip(f"transformers has no {FAMILIES[name].kind}")
+    if name == "gemma2" and model._supports_sdpa:
+        pytest.skip("this transformers itself computes Gemma2 without its soft cap: runs refuse it")
     return model
 
 
