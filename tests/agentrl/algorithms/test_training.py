@@ -109,10 +109,10 @@ class Forking(GRPO):
 
 
 def test_snapshots_depend_on_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from agentrl import algorithms
+    from agentrl.algorithms import base
     from agentrl_envs.maze import MazeEnv
 
-    monkeypatch.setattr(algorithms, "BUILTIN", (Forking,))
+    monkeypatch.setattr(base, "_builtin", lambda: {"forking": Forking})
     config = config_for(tmp_path, algorithm={"name": "forking"})
     assert isinstance(check_algorithm(config), Forking)
     monkeypatch.setattr(MazeEnv, "snapshot_level", SnapshotLevel.NONE)
@@ -123,10 +123,12 @@ def test_snapshots_depend_on_the_environment(tmp_path: Path, monkeypatch: pytest
 def test_filter_of_the_configuration_comes_first(policy: Path, tmp_path: Path) -> None:
     changes = {"algorithm": {"name": "grpo"}, "filter": {"name": "top_variance", "share": 0.25}}
     with Run(config_for(tmp_path / "run", policy, **changes)) as run:
+        run.warm_start()
         rollout = run.collect()
         assert run.totals(rollout, run.assign_credit(rollout.trajectories))["groups_dropped"] == 3
     changes = {"algorithm": {"name": "dapo"}, "filter": {"name": "none"}}
     with Run(config_for(tmp_path / "other", policy, **changes)) as run:
+        run.warm_start()
         assert np.isfinite(run.assign_credit(run.collect().trajectories).advantages_N).all()
 
 

@@ -64,7 +64,7 @@ def test_a_solved_episode_is_recorded_turn_by_turn(context: Context) -> None:
 def test_the_end_of_an_episode_is_recorded(context: Context) -> None:
     env = Corridor()
     trajectory = play(env, reciting(context, *WIN), context)
-    assert trajectory.final_anchor == anchor_digest(env._anchor_key())
+    assert trajectory.final_anchor == anchor_digest(("ended", True, env._anchor_key()))
     assert trajectory.final_observation == env._last_observation
     assert trajectory.answer is None
     # A limit ends it where the next turn would have begun.

@@ -46,7 +46,10 @@ def test_what_may_change(changes: dict[str, Any], said: list[str]) -> None:
     [
         ({"update": {"lr": 0.25}}, r"update.lr=0.0005, and 0.25 would change its numbers: resume with --set update.lr"),
         ({"run": {"seed": 7}}, "run.seed=0, and 7 would change"),
-        ({"algorithm": {"gamma": 0.5}}, "algorithm={'name': 'gigpo'}, and {'name': 'gigpo', 'gamma': 0.5} would"),
+        (
+            {"algorithm": {"gamma": 0.5}},
+            "algorithm={'name': 'gigpo', 'invalid_penalty': 0.1}, and {.*'gamma': 0.5}",
+        ),
         ({"env": {"kwargs": {"size": 3}}}, "env.kwargs="),
         ({"rollout": {"roll_in": {"chance": 0.5}}}, "rollout.roll_in=null, and"),
         ({"run": {"iterations": 2}}, "run.iterations=2, but the run has made 3 already"),
