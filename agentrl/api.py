@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Union
 from agentrl.errors import ConfigError
 
 if TYPE_CHECKING:
-    from agentrl.trainer.actor import Actor
     from agentrl.trainer.config import Config
+    from agentrl.trainer.playing.actor import Actor
 
 ConfigLike = Union[str, Path, Mapping[str, Any], "Config"]
 """A YAML file, nested mappings, or what was read from either."""
@@ -109,7 +109,7 @@ def load(
       DataError: there is no policy, or it cannot be read.
       ConfigError: ``context`` has an unknown key or a value out of range.
     """
-    from agentrl.trainer.actor import load_actor
+    from agentrl.trainer.playing.actor import load_actor
 
     return load_actor(Path(where), context or {}, temperature=temperature, seed=seed, conversations=conversations)
 

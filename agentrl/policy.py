@@ -27,9 +27,9 @@ from transformers.utils import logging as transformers_logging
 
 from agentrl.context.template_probe import check_template
 from agentrl.errors import DataError, DivergedError
-from agentrl.files import replacing
-from agentrl.manifest import check_manifest, write_manifest
-from agentrl.policy_check import check_loaded, check_policy_folder, shape_conflict
+from agentrl.storage.files import replacing
+from agentrl.storage.manifest import check_manifest, write_manifest
+from agentrl.storage.policy_check import check_loaded, check_policy_folder, shape_conflict
 
 transformers_logging.disable_progress_bar()
 

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from agentrl.env import Outcome
 from agentrl.errors import DataError
-from agentrl.files import replacing
-from agentrl.record_check import check_record
+from agentrl.storage.files import replacing
+from agentrl.storage.record_check import check_record
 from agentrl.types import BranchPoint, StopReason, TokenSequence, Trajectory, Turn
 
 FORMAT = "agentrl-trajectories-2"

@@ -34,8 +34,9 @@ os.environ["OMP_NUM_THREADS"] = "1"  # a process that computes with threads cann
 import numpy as np
 from safetensors.torch import load_file
 
-from agentrl import files, seeding
+from agentrl import seeding
 from agentrl.errors import AgentrlError
+from agentrl.storage import files
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.directory import metrics, opening, report  # noqa: F401  loaded before the forks
 from agentrl.trainer.directory.checkpoint import checkpoints

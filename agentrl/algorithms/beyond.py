@@ -27,7 +27,7 @@ class GraphGPO(StepRecipe):
     name: ClassVar[str] = "graphgpo"
     title: ClassVar[str] = "episode return, plus how near to the goal a turn led in the graph of its group"
     paper: ClassVar[str] = "GraphGPO, arXiv:2605.26684"
-    test: ClassVar[str] = "tests/agentrl/credit/test_goal_distance.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_goal_distance.py"
 
     step_weight: float = Field(1.0, ge=0)
     weight: Literal["trajectory", "turn"] = "trajectory"
@@ -46,7 +46,7 @@ class G2PO(StepRecipe):
         "episode return, plus the next state's value against the state's others and the group's gains"
     )
     paper: ClassVar[str] = "G2PO, arXiv:2606.22995"
-    test: ClassVar[str] = "tests/agentrl/credit/test_state_values.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_state_values.py"
 
     step_weight: float = Field(1.0, ge=0)
     weight: Literal["trajectory", "turn"] = "trajectory"
@@ -62,7 +62,7 @@ class GAGPO(StepRecipe):
     name: ClassVar[str] = "gagpo"
     title: ClassVar[str] = "GAE over turns from the mean returns of equal states, one ratio per turn"
     paper: ClassVar[str] = "GAGPO, arXiv:2605.13217"
-    test: ClassVar[str] = "tests/agentrl/credit/test_state_values.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_state_values.py"
     loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.01, ratio_level="turn")
 
     lam: float = Field(0.95, ge=0, le=1)
@@ -78,7 +78,7 @@ class ECPO(StepRecipe):
     name: ClassVar[str] = "ecpo"
     title: ClassVar[str] = "episode return, plus actions against others in the same state, trusted by evidence"
     paper: ClassVar[str] = "ECPO, arXiv:2606.05885"
-    test: ClassVar[str] = "tests/agentrl/credit/test_evidence.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_evidence.py"
 
     step_weight: float = Field(1.0, ge=0)
     prior: float = Field(2.0, ge=0)
@@ -95,7 +95,7 @@ class ProxMO(StepRecipe):
     name: ClassVar[str] = "proxmo"
     title: ClassVar[str] = "episode return weighed by success rate, plus turn return against turns in similar states"
     paper: ClassVar[str] = "ProxMO, arXiv:2602.19225"
-    test: ClassVar[str] = "tests/agentrl/credit/test_proximity.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_proximity.py"
     needs: ClassVar[frozenset[Need]] = frozenset({"texts"})
 
     scale: Literal["std", "none"] = "none"

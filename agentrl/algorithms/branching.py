@@ -13,7 +13,7 @@ from agentrl.credit.group_relative import Weight
 from agentrl.credit.table import TurnTable
 
 BRANCHES: frozenset[Need] = frozenset({"branches"})
-TREE_TEST = "tests/agentrl/credit/test_branch.py"
+TREE_TEST = "tests/agentrl/credit/branches/test_branch.py"
 
 
 class TreeGRPO(Recipe):

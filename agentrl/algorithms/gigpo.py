@@ -17,7 +17,7 @@ class GiGPO(Recipe):
     name: ClassVar[str] = "gigpo"
     title: ClassVar[str] = "episode return against its group, plus turn return against the same anchor state"
     paper: ClassVar[str] = "GiGPO, arXiv:2505.10978, Eq. 3-8"
-    test: ClassVar[str] = "tests/agentrl/credit/test_anchor_state.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_anchor_state.py"
     loss: ClassVar[LossSettings] = LossSettings(kl_coef=0.01)
 
     gamma: float = Field(0.95, ge=0, le=1)

@@ -21,7 +21,7 @@ class HGPO(Recipe):
     name: ClassVar[str] = "hgpo"
     title: ClassVar[str] = "turn return against turns with the same recent states"
     paper: ClassVar[str] = "HGPO, arXiv:2602.22817"
-    test: ClassVar[str] = "tests/agentrl/credit/test_hgpo.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_hgpo.py"
 
     history: int = Field(2, ge=0)
     gamma: float = Field(0.95, ge=0, le=1)

@@ -21,7 +21,7 @@ class SALT(Transform):
     name: ClassVar[str] = "salt"
     title: ClassVar[str] = "another's advantages (base) averaged over equal transitions of the group"
     paper: ClassVar[str] = "SALT, arXiv:2510.20022"
-    test: ClassVar[str] = "tests/agentrl/credit/test_graph.py"
+    test: ClassVar[str] = "tests/agentrl/credit/states/test_graph.py"
 
     history: int = Field(3, ge=1)
 

@@ -15,13 +15,13 @@ from rich.table import Table
 
 from agentrl import credit
 from agentrl.algorithms.base import make_recipe
-from agentrl.credit.graph import transitions
 from agentrl.credit.normalise import Moments
 from agentrl.credit.returns import episode_returns
 from agentrl.credit.segments import IntN, sums
+from agentrl.credit.states.graph import transitions
 from agentrl.credit.table import TurnTable
 from agentrl.errors import DataError, nearest
-from agentrl.record_check import check_trajectory
+from agentrl.storage.record_check import check_trajectory
 from agentrl.store import TrajectoryStore
 from agentrl.trainer.credit import table_for, turn_table
 from agentrl.types import Trajectory

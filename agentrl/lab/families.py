@@ -13,7 +13,7 @@ import transformers
 
 from agentrl.engines.transformers import TransformersEngine
 from agentrl.errors import ModelError
-from agentrl.trainer.soundness import check_soundness
+from agentrl.trainer.checks.soundness import check_soundness
 
 VOCABULARY, WINDOW, CONTEXT = 64, 8, 128
 

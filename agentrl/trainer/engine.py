@@ -12,8 +12,8 @@ from agentrl.engines.transformers import TransformersEngine
 from agentrl.engines.vllm import Scorer, VllmEngine
 from agentrl.engines.vllm_library import HIGHEST_TEMPERATURE, LOWEST_TEMPERATURE, check_settings
 from agentrl.errors import ConfigError
+from agentrl.trainer.checks.soundness import check_soundness, trained_logprobs
 from agentrl.trainer.config import Config
-from agentrl.trainer.soundness import check_soundness, trained_logprobs
 from agentrl.update.settings import Precision
 
 _DECIDED_ELSEWHERE = {
@@ -105,7 +105,7 @@ class PolicyEngine:
     def check(self, *, trains: bool) -> dict[str, float]:
         """Compare engine and, if it ``trains``, trainer with the policy's own forward pass.
 
-        See :func:`~agentrl.trainer.soundness.check_soundness` for what is returned and raised.
+        See :func:`~agentrl.trainer.checks.soundness.check_soundness` for what is returned and raised.
         """
         config, model = self._config, self._model
         tolerance = config.engine.tolerance

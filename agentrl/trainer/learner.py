@@ -12,7 +12,7 @@ from agentrl.algorithms.base import LossSettings, Need, Recipe
 from agentrl.algorithms.critic import CriticRecipe
 from agentrl.context.base import Context
 from agentrl.curriculum import make_filter
-from agentrl.trainer.composition import loss_of
+from agentrl.trainer.checks.composition import loss_of
 from agentrl.trainer.config import Config, UpdateConfig, WarmStartConfig
 from agentrl.trainer.credit import assign_credit
 from agentrl.trainer.playing.sampling import keeps_groups

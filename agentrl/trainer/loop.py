@@ -8,16 +8,16 @@ from pathlib import Path
 from agentrl.context import named_context, named_protocol
 from agentrl.errors import AbortedError, ConfigError, DataError
 from agentrl.making import import_env
-from agentrl.policy_check import check_policy_folder
+from agentrl.storage.policy_check import check_policy_folder
+from agentrl.trainer.checks.resumption import check_resumption
 from agentrl.trainer.config import Config, parse_config
 from agentrl.trainer.directory.checkpoint import KINDS, check_checkpoint, choose_checkpoint, latest_checkpoint
 from agentrl.trainer.directory.opening import already_there, explained, holds_run, mend, opened
 from agentrl.trainer.engine import check_engine
 from agentrl.trainer.launch import launch, num_processes
 from agentrl.trainer.playing.collect import max_refills
-from agentrl.trainer.resumption import check_resumption
+from agentrl.trainer.playing.served import evaluate_served
 from agentrl.trainer.run import Run
-from agentrl.trainer.served import evaluate_served
 from agentrl.trainer.setup import check_algorithm, check_directory, check_policy
 from agentrl.trainer.world import check_tasks
 
@@ -133,7 +133,7 @@ def run_evaluation(config: Config, policy: str | None, *, out: Path | None = Non
       policy: the folder; None for the run's final policy.
       out: a JSON file for the numbers, beside what was evaluated.
 
-    With ``engine.kind`` openai it is the model that a server has: see `agentrl.trainer.served`.
+    With ``engine.kind`` openai it is the model that a server has: see `agentrl.trainer.playing.served`.
 
     Raises:
       DataError: there is no such policy, or no folder for ``out``.

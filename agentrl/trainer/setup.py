@@ -9,8 +9,8 @@ from agentrl.algorithms.base import Recipe, make_recipe
 from agentrl.context import named_protocol
 from agentrl.errors import ConfigError
 from agentrl.policy import build_model, load_policy, save_policy, train_tokenizer
-from agentrl.policy_check import check_policy_folder
-from agentrl.trainer.composition import World, compose
+from agentrl.storage.policy_check import check_policy_folder
+from agentrl.trainer.checks.composition import World, compose
 from agentrl.trainer.config import Config
 from agentrl.trainer.playing.sampling import check_help, check_sampler
 from agentrl.trainer.world import env_factory, environment_texts

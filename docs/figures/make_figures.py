@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from agentrl import credit
-from agentrl.credit.forest import nodes
+from agentrl.credit.branches.forest import nodes
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -31,8 +31,8 @@ from agentrl.policy import (
     save_policy,
     train_tokenizer,
 )
-from agentrl.policy_check import check_policy_folder
 from agentrl.rollout import demonstrate
+from agentrl.storage.policy_check import check_policy_folder
 
 TEXTS = [
     f"You are in room {room}. Ways: {', '.join(ways)}." for room in range(9) for ways in itertools.permutations("abc")

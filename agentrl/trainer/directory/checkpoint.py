@@ -16,9 +16,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentrl.errors import CheckpointError, DataError, DivergedError
-from agentrl.files import remove, replacing
-from agentrl.manifest import check_manifest, write_manifest
 from agentrl.policy import save_policy
+from agentrl.storage.files import remove, replacing
+from agentrl.storage.manifest import check_manifest, write_manifest
 from agentrl.trainer.directory.metrics import Metrics
 
 Stage = Literal["warm_start", "reinforce", "control", "done"]

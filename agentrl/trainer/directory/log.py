@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from rich.console import Console
 
-from agentrl.files import replacing, write_file
+from agentrl.storage.files import replacing, write_file
 from agentrl.trainer.config import Config
 from agentrl.trainer.directory.metrics import Metrics
 from agentrl.update import distributed

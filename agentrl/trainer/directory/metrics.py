@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrl.errors import DataError
-from agentrl.files import append_line, write_file
+from agentrl.storage.files import append_line, write_file
 
 NAME = "metrics.jsonl"
 ASIDE = "metrics.aside.jsonl"

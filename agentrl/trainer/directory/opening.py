@@ -20,7 +20,7 @@ from agentrl.errors import (
     StoppedError,
     TaskNotFoundError,
 )
-from agentrl.files import recover, write_file
+from agentrl.storage.files import recover, write_file
 from agentrl.trainer.directory.checkpoint import latest_checkpoint, set_aside
 from agentrl.trainer.directory.lock import NAME as LOCK
 from agentrl.trainer.directory.lock import RunLock

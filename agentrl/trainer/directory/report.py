@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib
 from rich.table import Table
 
-from agentrl.files import replacing, write_file
+from agentrl.storage.files import replacing, write_file
 from agentrl.trainer.config import Config
 from agentrl.trainer.directory.checkpoint import Progress
 from agentrl.trainer.directory.log import RunLog

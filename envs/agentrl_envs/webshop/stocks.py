@@ -4,7 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from agentrl.files import write_file
+from agentrl.storage.files import write_file
 from agentrl.tasks import content_digest
 from agentrl_envs.webshop.catalogue.goals import GeneratedCatalogue
 from agentrl_envs.webshop.original.cache import Progress, building, digest_of

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agentrl.algorithms.base import recipes
-from agentrl.trainer.composition import UNMET
+from agentrl.trainer.checks.composition import UNMET
 from agentrl.trainer.loop import run_training
 from tests.agentrl.trainer.tiny import records, tiny_config
 

@@ -8,7 +8,7 @@ import pytest
 
 from agentrl.algorithms import BUILTIN
 from agentrl.algorithms.base import Recipe
-from agentrl.trainer.composition import UNMET
+from agentrl.trainer.checks.composition import UNMET
 from agentrl.trainer.config import CurriculumConfig
 
 ROOT = Path(__file__).parents[3]

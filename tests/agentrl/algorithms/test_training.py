@@ -14,7 +14,7 @@ from agentrl.algorithms.grpo import GRPO
 from agentrl.env import SnapshotLevel
 from agentrl.errors import ConfigError
 from agentrl.policy import load_policy, save_policy
-from agentrl.trainer.composition import UNMET
+from agentrl.trainer.checks.composition import UNMET
 from agentrl.trainer.directory.checkpoint import check_checkpoint, latest_checkpoint
 from agentrl.trainer.loop import run_training
 from agentrl.trainer.run import Run

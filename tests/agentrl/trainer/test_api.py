@@ -11,9 +11,9 @@ import pytest
 
 import agentrl
 from agentrl.errors import ConfigError, DataError, EngineError
-from agentrl.trainer.actor import Actor, find_policy
 from agentrl.trainer.directory.checkpoint import latest_checkpoint
 from agentrl.trainer.launch import launch
+from agentrl.trainer.playing.actor import Actor, find_policy
 from tests.agentrl.trainer.tiny import ROOT, tiny_config, tiny_tree
 
 REGISTERING = '''

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agentrl.errors import DataError
-from agentrl.files import write_file
+from agentrl.storage.files import write_file
 
 _CHUNK = 1 << 22
 _FORMAT = 1

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agentrl.errors import DataError, TaskNotFoundError, nearest
-from agentrl.files import replacing
+from agentrl.storage.files import replacing
 from agentrl.tasks import TaskRef, TaskSet, content_digest
 from agentrl_envs.webshop.goal import Goal, human_goals, limit, num_synthetic_goals, synthetic_goal
 from agentrl_envs.webshop.original.cache import Progress, building

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agentrl.errors import DataError
-from agentrl.files import write_file
+from agentrl.storage.files import write_file
 from agentrl_envs.webshop.original.cache import Progress, building, digest_of
 from agentrl_envs.webshop.original.files import Files, find_files
 from agentrl_envs.webshop.original.streaming import stream_list, stream_object

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from agentrl.errors import CheckpointError, DivergedError
-from agentrl.manifest import MANIFEST, write_manifest
 from agentrl.policy import load_policy
+from agentrl.storage.manifest import MANIFEST, write_manifest
 from agentrl.trainer.directory.checkpoint import (
     Progress,
     State,

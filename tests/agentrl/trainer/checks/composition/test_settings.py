@@ -10,7 +10,7 @@ from agentrl.algorithms.transform import Transform
 from agentrl.errors import ConfigError
 from agentrl.losses.named import NAMED, SHARED, defaults_of
 from agentrl.trainer.config import LossConfig
-from tests.agentrl.trainer.composition.product import Choice, Outcomes, composed, run
+from tests.agentrl.trainer.checks.composition.product import Choice, Outcomes, composed, run
 
 RECOMPUTE = {"old_logprobs": "recompute"}
 Keys = dict[str, Any]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from agentrl.errors import DataError
-from agentrl.record_check import check_record, check_trajectory
+from agentrl.storage.record_check import check_record, check_trajectory
 from agentrl.types import BranchPoint, Trajectory, Turn
 from tests.agentrl.rollout.forests import family
 

@@ -13,12 +13,12 @@ from agentrl import credit
 from agentrl.curriculum import keep_groups
 from agentrl.losses import NAMED
 from agentrl.rollout.branching import SAMPLERS, make_sampler
-from agentrl.trainer.composition import World, compose
+from agentrl.trainer.checks.composition import World, compose
 from agentrl.trainer.config import parse_config
 from agentrl.trainer.credit import turn_table
-from tests.agentrl.trainer.composition.product import Choice, composed, episodes, is_sound, run
+from tests.agentrl.trainer.checks.composition.product import Choice, composed, episodes, is_sound, run
 
-PAGE = (Path(__file__).parents[4] / "docs" / "compose.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[5] / "docs" / "compose.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from agentrl.errors import CheckpointError
+from agentrl.trainer.checks.resumption import FREE, check_resumption
 from agentrl.trainer.config import Config
 from agentrl.trainer.directory.checkpoint import Progress, State
-from agentrl.trainer.resumption import FREE, check_resumption
 from tests.agentrl.trainer.tiny import tiny_config
 
 DIRECTORY = Path("runs/tiny")

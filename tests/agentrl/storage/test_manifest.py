@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentrl.errors import DataError
-from agentrl.manifest import MANIFEST, check_manifest, write_manifest
+from agentrl.storage.manifest import MANIFEST, check_manifest, write_manifest
 
 
 @pytest.fixture

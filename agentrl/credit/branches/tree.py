@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from agentrl.credit.forest import nodes, trees
+from agentrl.credit.branches.forest import nodes, trees
 from agentrl.credit.group_relative import Weight, row_weights
 from agentrl.credit.normalise import Moments, Scale, normalise
 from agentrl.credit.returns import episode_returns

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from agentrl.errors import DataError
-from agentrl.manifest import MANIFEST
 from agentrl.policy import build_model, load_policy, save_policy
-from agentrl.policy_check import check_policy_folder
+from agentrl.storage.manifest import MANIFEST
+from agentrl.storage.policy_check import check_policy_folder
 from tests.agentrl.rollout.toys import byte_tokenizer
 
 Damage = Callable[[Path], None]

@@ -9,7 +9,7 @@ from agentrl.credit.group_relative import Weight, group_relative
 from agentrl.credit.normalise import Baseline, Moments, Scale, normalise
 from agentrl.credit.returns import discounted_returns, episode_returns
 from agentrl.credit.segments import FloatN, IntN, pair
-from agentrl.credit.similarity import Dialect, similar_groups
+from agentrl.credit.states.similarity import Dialect, similar_groups
 from agentrl.credit.table import TurnTable, scored_rows
 from agentrl.errors import check_choice
 

@@ -15,7 +15,7 @@ from agentrl.lab.families import CONTEXT, FAMILIES, WINDOW, build, judge
 from agentrl.models.dense import Extras
 from agentrl.models.plain import plain_logprobs
 from agentrl.seeding import generator
-from agentrl.trainer.soundness import check_engine, check_soundness, check_trainer, prompt_of, random_probe
+from agentrl.trainer.checks.soundness import check_engine, check_soundness, check_trainer, prompt_of, random_probe
 from agentrl.update.head import head_of
 from agentrl.update.passes.packed import Packing, packed_hidden_states
 

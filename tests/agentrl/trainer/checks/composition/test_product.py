@@ -7,7 +7,7 @@ import pytest
 
 from agentrl.errors import ConfigError
 from agentrl.seeding import generator
-from tests.agentrl.trainer.composition.product import Choice, algorithms, choices, composed, is_sound, run
+from tests.agentrl.trainer.checks.composition.product import Choice, algorithms, choices, composed, is_sound, run
 
 
 def walk(chosen: list[Choice]) -> Counter[str]:

@@ -6,7 +6,7 @@ from tables import random_columns, random_forest, table_of
 
 from agentrl import credit
 from agentrl.credit import TurnTable
-from agentrl.credit.proximity import text_vectors
+from agentrl.credit.states.proximity import text_vectors
 from agentrl.errors import ConfigError, DataError
 
 COLUMNS = {

@@ -5,7 +5,7 @@ Axis suffixes: ``_N`` turns, ``_K`` nodes of the forest.
 
 from typing import Literal
 
-from agentrl.credit.forest import nodes
+from agentrl.credit.branches.forest import nodes
 from agentrl.credit.group_relative import grpo
 from agentrl.credit.normalise import scored_means
 from agentrl.credit.segments import FloatN

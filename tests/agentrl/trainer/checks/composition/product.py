@@ -22,7 +22,7 @@ from agentrl.env import Outcome
 from agentrl.losses.named import NAMED
 from agentrl.rollout.branching import SAMPLERS
 from agentrl.seeding import generator
-from agentrl.trainer.composition import Composition, World, compose
+from agentrl.trainer.checks.composition import Composition, World, compose
 from agentrl.trainer.config import parse_config
 from agentrl.trainer.credit import assign_credit
 from agentrl.trainer.token_credit import assign_token_credit

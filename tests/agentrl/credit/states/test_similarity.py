@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agentrl.credit.similarity import similar_groups
+from agentrl.credit.states.similarity import similar_groups
 from agentrl.seeding import generator
 
 

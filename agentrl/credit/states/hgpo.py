@@ -5,12 +5,12 @@ Axis suffix: ``_N`` turns.
 
 import numpy as np
 
-from agentrl.credit.anchor_state import gigpo
 from agentrl.credit.group_relative import group_relative
 from agentrl.credit.normalise import Scale, normalise
 from agentrl.credit.returns import discounted_returns
 from agentrl.credit.segments import BoolN, FloatN, tuples
-from agentrl.credit.similarity import Dialect
+from agentrl.credit.states.anchor_state import gigpo
+from agentrl.credit.states.similarity import Dialect
 from agentrl.credit.table import ROOT, TurnTable, scored_rows
 from agentrl.errors import ConfigError, check_choice
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from agentrl import files
-from agentrl.files import append_line, recover, replacing, write_file
+from agentrl.storage import files
+from agentrl.storage.files import append_line, recover, replacing, write_file
 
 
 def test_a_file(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from agentrl.errors import DataError
-from agentrl.files import write_file
+from agentrl.storage.files import write_file
 
 MANIFEST = "SHA256SUMS"
 _LINE = re.compile(r"([0-9a-f]{64})  (\S.*)")

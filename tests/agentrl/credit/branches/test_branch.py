@@ -6,7 +6,7 @@ from tables import random_forest, table_of
 
 from agentrl import credit
 from agentrl.credit import TurnTable
-from agentrl.credit.forest import nodes, trees
+from agentrl.credit.branches.forest import nodes, trees
 from agentrl.errors import ConfigError, DataError
 
 # a: turns 0 1 2.  b leaves a after turn 0, c leaves b after turn 1.  d stands alone.

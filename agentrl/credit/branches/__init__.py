@@ -1,0 +1,1 @@
+"""Credit over episodes that share their first turns: forests, their nodes and subtrees."""

@@ -1,0 +1,1 @@
+"""What is looked at before a run begins or goes on: its composition, its numbers, and what it resumes."""
