@@ -23,7 +23,7 @@ def hindsight_ratios(
 
     log h_t is the column ``hindsight``: mean log-prob of the turn's tokens under the policy, told the end. The mean
     over the episode stands for the prior π(a|s). An episode that nobody asked about (NaN) has ρ = 1. Paper: HCAPO,
-    arXiv:2603.08754, Eq. 6 and 7 (matches).
+    arXiv:2603.08754, Eq. 6 and 7, as a transcription of the paper has them.
 
     Args:
       table: turns with ``hindsight``.
@@ -72,8 +72,9 @@ def hcapo(
         A_t = Aᴱ + ω z(Q̃_t : same group),  the second part at least 0 in a success
 
     Aᴱ is `group_relative`, ρ_t `hindsight_ratios`, R_t the discounted return; a last turn is not smoothed. With ω = 0
-    this is GRPO. Paper: HCAPO, arXiv:2603.08754, Eq. 3, 5-8, its do-no-harm mask (section 4.3) and, with α = 0.5, its
-    smoothing (appendix A). Its Eq. 8 speaks of statistics "at time step t", its algorithm and its theory of those of
+    this is GRPO. Paper (read in a transcription): HCAPO, arXiv:2603.08754, Eq. 3, 5-8, its do-no-harm mask (section
+    4.3) and, with α = 0.5, its smoothing (appendix A). Its Eq. 8 speaks of statistics "at time step t", its algorithm
+    and its theory of those of
     all turns of the group: so here. It has one reward, at the end.
 
     Args:

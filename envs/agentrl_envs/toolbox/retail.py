@@ -101,9 +101,7 @@ class RetailDesk(Desk):
         """
         order = self._order(order_id, "delivered", "exchanged")
         difference = round(self._difference(order, item_ids, new_item_ids), 2)
-        method = self._method(order, payment_method_id)
-        if method["source"] == "gift_card" and method["balance"] < difference:
-            raise ToolError("insufficient gift card balance to pay for the price difference")
+        self._afforded(order, payment_method_id, difference, "the price difference")
         order = self.database.edit("orders", order_id)
         order["status"] = "exchange requested"
         order["exchange_items"] = sorted(item_ids)
@@ -144,9 +142,7 @@ class RetailDesk(Desk):
         """
         order = self._order(order_id, "pending", "modified")
         difference = self._difference(order, item_ids, new_item_ids)
-        method = self._method(order, payment_method_id)
-        if method["source"] == "gift_card" and method["balance"] < difference:
-            raise ToolError("insufficient gift card balance to pay for the new item")
+        method = self._afforded(order, payment_method_id, difference, "the new item")
         order = self.database.edit("orders", order_id)
         kind = "payment" if difference > 0 else "refund"
         order["payment_history"].append(_money(kind, abs(difference), payment_method_id))
@@ -245,6 +241,13 @@ class RetailDesk(Desk):
 
     def _variants(self, item: Any) -> Any:
         return self.database.get("products", item["product_id"])["variants"]
+
+    def _afforded(self, order: Any, payment_method_id: str, amount: float, what: str) -> Any:
+        """Return a payment method; a gift card must cover the amount."""
+        method = self._method(order, payment_method_id)
+        if method["source"] == "gift_card" and method["balance"] < amount:
+            raise ToolError(f"insufficient gift card balance to pay for {what}")
+        return method
 
     def _difference(self, order: Any, item_ids: Sequence[str], new_item_ids: Sequence[str]) -> float:
         """Return by how much the new items are dearer, not rounded (0 without items)."""

@@ -1,7 +1,8 @@
 """Scores by hand, and evaluation of a scripted engine."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,19 +75,21 @@ def walker(chosen: Sequence[str]) -> TracedEngine:
     return TracedEngine(script, tokenizer)
 
 
+def evaluated(
+    engine: TracedEngine, world: Callable[[], Corridor], config: EvalConfig = CONFIG, **kwargs: Any
+) -> Scores:
+    """Evaluate an engine in a world, by eight tokens a turn."""
+    settings = {"concurrency": 4, "greedy": True} | kwargs
+    context = make_context(engine.tokenizer)
+    return evaluate_policy(
+        make_host(world), engine, context, config, SamplingParams(max_tokens=8), Limits(), **settings
+    )
+
+
 @pytest.mark.parametrize("greedy", [False, True])
 def test_evaluate_policy(greedy: bool) -> None:
     engine = walker(["2", "4"])
-    scores = evaluate_policy(
-        make_host(lambda: Corridor(max_turns=6)),
-        engine,
-        make_context(engine.tokenizer),
-        CONFIG,
-        SamplingParams(max_tokens=8),
-        Limits(),
-        concurrency=4,
-        greedy=greedy,
-    )
+    scores = evaluated(engine, lambda: Corridor(max_turns=6), greedy=greedy)
     samples = 1 if greedy else 2
     assert scores.mode == ("greedy" if greedy else "sampled")
     assert scores.successes_PK == [[True] * samples, [False] * samples, [True] * samples]
@@ -99,16 +102,7 @@ def test_accidents_are_counted_and_not_as_failures() -> None:
             raise RuntimeError("the world broke")
 
     engine = walker(["2", "3", "4"])
-    scores = evaluate_policy(
-        make_host(lambda: Corridor(fault=fault)),
-        engine,
-        make_context(engine.tokenizer),
-        EvalConfig(split="train", tasks=3),
-        SamplingParams(max_tokens=8),
-        Limits(),
-        concurrency=1,
-        greedy=True,
-    )
+    scores = evaluated(engine, lambda: Corridor(fault=fault), EvalConfig(split="train", tasks=3), concurrency=1)
     assert scores.successes_PK == [[True], [True]]
     assert scores.accidents == 3, "the attempt and two more"
 
@@ -119,16 +113,7 @@ def test_an_evaluation_in_which_everything_was_lost_says_so() -> None:
 
     engine = walker([])
     with pytest.raises(LostIterationError, match=r"all 9 attempts at an evaluation's episodes.*the world broke"):
-        evaluate_policy(
-            make_host(lambda: Corridor(fault=fault)),
-            engine,
-            make_context(engine.tokenizer),
-            CONFIG,
-            SamplingParams(max_tokens=8),
-            Limits(),
-            concurrency=2,
-            greedy=True,
-        )
+        evaluated(engine, lambda: Corridor(fault=fault), concurrency=2)
 
 
 def test_evaluate_demonstrator() -> None:
@@ -155,16 +140,7 @@ def test_processes_share_the_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr(distributed, "gather", lambda item: [item])
             monkeypatch.setattr(distributed, "all_sum", lambda values: values)
             engine = walker(["2"])
-            scores = evaluate_policy(
-                make_host(lambda: Corridor(max_turns=6)),
-                engine,
-                make_context(engine.tokenizer),
-                CONFIG,
-                SamplingParams(max_tokens=8),
-                Limits(),
-                concurrency=4,
-                greedy=True,
-            )
+            scores = evaluated(engine, lambda: Corridor(max_turns=6))
             if size == 1:
                 whole = {tuple(ids) for ids in engine.finished}
             else:
