@@ -1,22 +1,9 @@
-"""Every example in the docstrings of credit assignment, and in docs/credit.md, says what it says."""
+"""docs/credit.md names every estimator, and its examples say what they say."""
 
 import doctest
-import importlib
-import pkgutil
 from pathlib import Path
 
-import pytest
-
 from agentrl import credit
-
-MODULES = [module.name for module in pkgutil.iter_modules(credit.__path__, "agentrl.credit.")]
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_docstrings(name):
-    module = importlib.import_module(name)
-    assert doctest.testmod(module).failed == 0
-
 
 def test_the_page():
     page = Path(__file__).parents[3] / "docs" / "credit.md"
