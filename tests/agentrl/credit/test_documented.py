@@ -5,6 +5,7 @@ from pathlib import Path
 
 from agentrl import credit
 
+
 def test_the_page():
     page = Path(__file__).parents[3] / "docs" / "credit.md"
     result = doctest.testfile(str(page), module_relative=False)
